@@ -1,0 +1,3 @@
+//! The StockPipeline API of stockpipe.
+pub mod cron;
+pub mod pipeline;

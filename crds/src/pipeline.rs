@@ -1,0 +1,358 @@
+//! The resolved pipeline: every default filled, every name checked.
+//!
+//! Workers and the command line read this view and never the raw spec, so that
+//! a default is decided in one place (`resolve`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A `StockPipeline` with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipeline {
+    /// Namespace of the resource; `default` where the file names none.
+    pub namespace: String,
+    /// Name of the resource (DNS-1035, at most 24 characters).
+    pub name: String,
+    /// UID of the resource, where a cluster gave it one.
+    pub uid: Option<String>,
+    /// Nothing runs while this is set.
+    pub suspend: bool,
+    /// The market whose ticks flow.
+    pub market: Market,
+    /// Where ticks come from.
+    pub source: Source,
+    /// Kafka and the topic.
+    pub kafka: Kafka,
+    /// Number of landers.
+    pub consumer: Consumer,
+    /// Where ticks land.
+    pub lake: Lake,
+    /// The table in Glue.
+    pub catalog: Catalog,
+    /// Scheduled reports.
+    pub reports: Vec<Report>,
+    /// Monitoring.
+    pub monitoring: Monitoring,
+    /// What `provision` may do.
+    pub provisioning: Provisioning,
+    /// Region, endpoints and credentials.
+    pub aws: Aws,
+}
+
+/// The market: which exchange's hours, which symbols.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Market {
+    /// ISO 10383 MIC (`XNYS`) or `24x7`.
+    pub calendar: String,
+    /// Symbols, unique, in the order of the file.
+    pub symbols: Vec<String>,
+}
+
+/// Where ticks come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A synthetic market.
+    Simulated {
+        /// Seed of the market: same seed, same market.
+        seed: u64,
+        /// Mean ticks a second while the market is open, over all symbols.
+        ticks_per_second: u64,
+        /// Market seconds per wall second.
+        speed: u32,
+        /// First market instant (midnight of this date in the calendar's zone); `None`: now.
+        start: Option<jiff::civil::Date>,
+    },
+    /// A file of real prices.
+    Replay {
+        /// `file:///…` or a path relative to the pipeline's file.
+        uri: String,
+        /// Column mapping.
+        columns: Columns,
+        /// Market seconds per wall second; 0: as fast as Kafka takes them.
+        speed: u32,
+    },
+}
+
+/// How a CSV's columns map to a tick. Each value names a header, or is a constant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns {
+    /// Symbol.
+    pub symbol: ColumnSource,
+    /// Date or time; with `date_format` where it is not ISO 8601.
+    pub time: ColumnSource,
+    /// strptime format of `time` (for instance `%m/%d/%Y`); `None`: ISO 8601.
+    pub time_format: Option<String>,
+    /// Further tick fields (`open`, `high`, `low`, `close`, `adj_close`, `volume`, `price`, `size`,
+    /// `bid_price`, `bid_size`, `ask_price`, `ask_size`, `currency`, `venue`, `trade_id`), by tick column name.
+    pub fields: BTreeMap<String, ColumnSource>,
+}
+
+/// One mapped column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ColumnSource {
+    /// Not mapped.
+    #[default]
+    None,
+    /// A column of the file, by its header.
+    Header(String),
+    /// The same value in every row.
+    Const(String),
+}
+
+/// Kafka.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kafka {
+    /// `host:port,…`; `None`: embedded (one machine only).
+    pub bootstrap_servers: Option<String>,
+    /// `group.protocol` of the landers: classic or consumer (KIP-848).
+    pub group_protocol: GroupProtocol,
+    /// Topic.
+    pub topic: Topic,
+}
+
+/// `group.protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// Classic, cooperative-sticky.
+    Classic,
+    /// KIP-848.
+    Consumer,
+}
+
+/// The topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic {
+    /// Name.
+    pub name: String,
+    /// Partitions.
+    pub partitions: i32,
+    /// Replicas of each partition; the embedded broker takes any as 1.
+    pub replication_factor: i16,
+    /// Topic configuration (`retention.ms`, …).
+    pub config: BTreeMap<String, String>,
+    /// Whether teardown deletes it.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What happens to a thing we made when the pipeline is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// Kept.
+    Retain,
+    /// Deleted, where it carries our ownership marker.
+    Delete,
+}
+
+/// Landers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consumer {
+    /// How many.
+    pub replicas: i32,
+    /// Bytes a lander may buffer, librdkafka's queue included.
+    pub memory_budget: u64,
+}
+
+/// The lake.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lake {
+    /// Bucket.
+    pub bucket: String,
+    /// Key prefix of the table's files, without slashes at the ends.
+    pub prefix: String,
+    /// File format.
+    pub format: Format,
+    /// Compression within `format`.
+    pub compression: Compression,
+    /// Directory per period of event time (UTC).
+    pub partition_by: PartitionBy,
+    /// When a range is closed.
+    pub roll: Roll,
+    /// After this, a silent foreign partition no longer holds the watermark.
+    pub idle_timeout: Duration,
+    /// How far behind the watermark a period stays open.
+    pub allowed_lateness: Duration,
+    /// Days after which the store aborts an incomplete multipart upload.
+    pub abort_uploads_after: Duration,
+    /// Whether teardown deletes the files.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// File format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// JSON lines.
+    Json,
+    /// CSV with a header.
+    Csv,
+}
+
+/// Compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    None,
+    /// Snappy (Parquet).
+    Snappy,
+    /// Zstandard (Parquet).
+    Zstd,
+    /// gzip (JSON, CSV).
+    Gzip,
+}
+
+/// Period of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionBy {
+    /// No directories.
+    None,
+    /// `year=YYYY`.
+    Year,
+    /// `month=YYYY-MM`.
+    Month,
+    /// `dt=YYYY-MM-DD`.
+    Day,
+    /// `dt=YYYY-MM-DD/hour=HH`.
+    Hour,
+}
+
+/// When a range is closed: whichever comes first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roll {
+    /// Wall-clock age of the oldest buffered record.
+    pub max_age: Duration,
+    /// Rows of one partition's range.
+    pub max_rows: u64,
+    /// Encoded-size estimate of one partition's range, bytes.
+    pub max_bytes: u64,
+    /// Directories one range may touch.
+    pub max_files_per_range: u32,
+}
+
+/// The table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalog {
+    /// Glue database.
+    pub database: String,
+    /// Glue table.
+    pub table: String,
+}
+
+/// A scheduled report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Name, unique.
+    pub name: String,
+    /// What it asks.
+    pub query: ReportQuery,
+    /// Length of the data interval that a run covers.
+    pub interval: Interval,
+    /// Which interval a run covers, relative to its schedule time.
+    pub data_date: DataDate,
+    /// When it runs; `None`: only by hand.
+    pub schedule: Option<Schedule>,
+    /// After this it runs as partial, though the watermark has not passed.
+    pub deadline: Duration,
+    /// Bytes a run may scan; the workgroup's cutoff.
+    pub max_scanned_bytes: u64,
+}
+
+/// What a report asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReportQuery {
+    /// Open, high, low, close, volume, VWAP a symbol for the data date.
+    DailyOhlcv,
+    /// SQL, with the placeholders that the report's documentation names.
+    Sql(String),
+}
+
+/// Length of a run's data interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// One minute, UTC.
+    Minute,
+    /// One hour, UTC.
+    Hour,
+    /// One UTC day.
+    Day,
+    /// One session of `market.calendar`.
+    Session,
+}
+
+/// Which interval a scheduled run covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataDate {
+    /// The newest session that had closed (24x7: the previous full interval).
+    Session,
+    /// The interval that holds the schedule time.
+    SameDay,
+    /// The interval before that.
+    Previous,
+}
+
+/// A cron schedule with its zone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// Parsed 5-field cron.
+    pub cron: crate::cron::Cron,
+    /// IANA zone.
+    pub time_zone: jiff::tz::TimeZone,
+    /// Not fired while set.
+    pub suspend: bool,
+}
+
+/// Monitoring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitoring {
+    /// Whether the page runs.
+    pub dashboard: bool,
+}
+
+/// What `provision` may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Make what is missing.
+    Manage,
+    /// Only check.
+    Verify,
+    /// Nothing.
+    None,
+}
+
+/// AWS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aws {
+    /// Region.
+    pub region: String,
+    /// Secret with keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (`AWS_SESSION_TOKEN` optional);
+    /// `None`: the SDK's default chain.
+    pub credentials_secret: Option<String>,
+    /// Endpoints.
+    pub endpoints: Endpoints,
+    /// Path-style S3 addresses; default true where an S3 URL is given.
+    pub s3_path_style: bool,
+}
+
+/// Where each service is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoints {
+    /// S3.
+    pub s3: Endpoint,
+    /// Glue.
+    pub glue: Endpoint,
+    /// Athena.
+    pub athena: Endpoint,
+}
+
+/// Where one AWS service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The file says nothing: AWS on a cluster, embedded on one machine.
+    Unset,
+    /// AWS itself.
+    Aws,
+    /// Embedded (one machine).
+    Embedded,
+    /// This URL.
+    Url(String),
+}

@@ -1,0 +1,1 @@
+//! One port for S3, Glue and Athena.

@@ -1,0 +1,1 @@
+//! Embedded s3.
