@@ -1,0 +1,136 @@
+//! The process around one role: file, signals, `/status`, exit code.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use stockpipe_crds::pipeline::Pipeline;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::secrets::Secrets;
+use crate::status::StatusBoard;
+use crate::{analyze, failpoint, land, produce, provision, report, status};
+
+/// Any failure of a role, as one sentence.
+pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Command line of `stockpipe-worker`.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// Role.
+    pub role: String,
+    /// The StockPipeline file.
+    pub pipeline: PathBuf,
+    /// Run key, with `#ATTEMPT` when run by hand.
+    pub run: Option<String>,
+    /// Folder of secrets.
+    pub secrets: PathBuf,
+    /// `/status` and `/healthz`.
+    pub listen: SocketAddr,
+    /// The page of `analyze`.
+    pub page: SocketAddr,
+}
+
+/// Runs one role to its end or to SIGTERM; the process's exit code.
+#[must_use]
+pub fn main(invocation: Invocation) -> ExitCode {
+    if invocation.role == "failpoints" {
+        failpoint::POINTS.iter().for_each(|p| println!("{p}"));
+        return ExitCode::SUCCESS;
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
+                .unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("stockpipe-worker: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(invocation)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stockpipe-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(invocation: Invocation) -> Result<(), RoleError> {
+    // Ignored: another provider can only have been installed by this same line.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    failpoint::arm_from_environment()?;
+    let text = std::fs::read_to_string(&invocation.pipeline)
+        .map_err(|e| format!("cannot read {}: {e}", invocation.pipeline.display()))?;
+    let (pipeline, cluster_id) =
+        Pipeline::from_worker_file(&text, &invocation.pipeline.display().to_string())?;
+    let shutdown = CancellationToken::new();
+    let context = Context {
+        pipeline: Arc::new(pipeline),
+        secrets: Secrets::new([invocation.secrets.clone()]),
+        cluster_id,
+        base_dir: invocation
+            .pipeline
+            .parent()
+            .map(PathBuf::from)
+            .unwrap_or_default(),
+        shutdown: shutdown.clone(),
+        status: StatusBoard::new(&invocation.role),
+    };
+    let listener = status::bind(invocation.listen).await?;
+    let serving = tokio::spawn(status::serve(
+        listener,
+        context.status.clone(),
+        CancellationToken::new(),
+    ));
+    tokio::spawn(stop_on_signal(shutdown));
+    let result = match invocation.role.as_str() {
+        "provision" => provision::run(&context).await.map_err(RoleError::from),
+        "produce" => produce::run(&context).await.map_err(RoleError::from),
+        "land" => land::run(&context).await.map_err(RoleError::from),
+        "analyze" => analyze::run(&context, invocation.page)
+            .await
+            .map_err(RoleError::from),
+        "report" => {
+            let key = invocation.run.ok_or(
+                "the role `report` needs --run KEY, for instance report/daily-ohlcv@2026-11-20",
+            )?;
+            report::run(&context, &key)
+                .await
+                .map(|_| ())
+                .map_err(RoleError::from)
+        }
+        other => Err(format!(
+            "no role `{other}`: write provision, produce, land, analyze or report"
+        )
+        .into()),
+    };
+    serving.abort();
+    result
+}
+
+/// Cancels `shutdown` at SIGTERM or SIGINT.
+pub async fn stop_on_signal(shutdown: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    shutdown.cancel();
+}
