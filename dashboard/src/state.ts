@@ -1,0 +1,116 @@
+// What the page shows, and how each message of the stream changes it. Pure.
+
+import type { Delta, Lake, Market, Pipeline, Report, Row, RowPatch, Snapshot } from "./api";
+import { places } from "./format";
+
+/** A row of the table; `places` only grows, so that prices do not jump in width. */
+export interface ViewRow extends Row {
+  places: number;
+}
+
+export interface View {
+  seq: number;
+  pipeline: Pipeline;
+  market: Market;
+  history: number[];
+  lake: Lake;
+  reports: Report[];
+  rows: ReadonlyMap<string, ViewRow>;
+}
+
+/** `connecting`: nothing received yet. `lost`: what is shown is old. */
+export type Link = "connecting" | "live" | "lost";
+
+/** The view of a whole snapshot. */
+export function fromSnapshot(snapshot: Snapshot): View {
+  return {
+    ...snapshot,
+    rows: new Map(snapshot.rows.map((row) => [row.symbol, viewRow(row, 2)])),
+  };
+}
+
+/** `view` after `delta`; rows that did not change keep their identity. */
+export function apply(view: View, delta: Delta): View {
+  if (delta.seq <= view.seq) return view;
+  const next: View = {
+    ...view,
+    seq: delta.seq,
+    market: delta.market ?? view.market,
+    history: delta.history ?? view.history,
+    lake: delta.lake ?? view.lake,
+    reports: delta.reports ?? view.reports,
+  };
+  if (delta.rows !== undefined || delta.gone !== undefined) {
+    const rows = new Map(view.rows);
+    for (const patch of delta.rows ?? []) {
+      rows.set(patch.symbol, patched(rows.get(patch.symbol), patch));
+    }
+    for (const symbol of delta.gone ?? []) rows.delete(symbol);
+    next.rows = rows;
+  }
+  return next;
+}
+
+/** A snapshot's row as the table shows it. */
+export function viewRow(row: Row, atLeast: number): ViewRow {
+  const widest = Math.max(atLeast, places(row.last), places(row.bid), places(row.ask));
+  return { ...row, places: widest };
+}
+
+function patched(row: ViewRow | undefined, patch: RowPatch): ViewRow {
+  const { spark, ...fields } = patch;
+  const before = row ?? { ...EMPTY, symbol: patch.symbol };
+  const points =
+    spark === undefined ? before.spark : [...before.spark.slice(0, spark.from), ...spark.points];
+  return viewRow({ ...before, ...fields, spark: points }, before.places);
+}
+
+const EMPTY: ViewRow = {
+  symbol: "",
+  currency: null,
+  last: null,
+  open: null,
+  change: null,
+  bid: null,
+  ask: null,
+  vwap: null,
+  volume: "0",
+  rate: 0,
+  spark: [],
+  places: 2,
+};
+
+export type Column = "symbol" | "last" | "change" | "bid" | "ask" | "vwap" | "volume" | "rate";
+
+export interface Sorting {
+  column: Column;
+  descending: boolean;
+}
+
+/** The sorting after a click on `column`'s heading: numbers start with the largest. */
+export function resorted(sorting: Sorting, column: Column): Sorting {
+  if (sorting.column === column) return { column, descending: !sorting.descending };
+  return { column, descending: column !== "symbol" };
+}
+
+/** Symbols of `rows` in the order of `sorting`; unknown values last, ties by symbol. */
+export function order(rows: Iterable<ViewRow>, sorting: Sorting): string[] {
+  const { column, descending } = sorting;
+  const bySymbol = (a: ViewRow, b: ViewRow) =>
+    a.symbol < b.symbol ? -1 : a.symbol > b.symbol ? 1 : 0;
+  const sorted = [...rows].sort((a, b) => {
+    if (column === "symbol") return descending ? bySymbol(b, a) : bySymbol(a, b);
+    const [x, y] = [a[column], b[column]];
+    if (x === null || y === null) {
+      return x === y ? bySymbol(a, b) : x === null ? 1 : -1;
+    }
+    const difference = Number(x) - Number(y);
+    return (descending ? -difference : difference) || bySymbol(a, b);
+  });
+  return sorted.map((row) => row.symbol);
+}
+
+/** Whether `symbol` is meant by what was typed into the search field. */
+export function matches(symbol: string, typed: string): boolean {
+  return symbol.toUpperCase().includes(typed.trim().toUpperCase());
+}
