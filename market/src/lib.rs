@@ -1,1 +1,15 @@
-//! Stub.
+//! The market domain, pure: no I/O, and no clock (time comes in as an argument).
+//!
+//! - [`tick`]: one event of a market, with fixed-point [`Price`](tick::Price) and
+//!   [`Size`](tick::Size).
+//! - [`json`] and [`columns`]: its codecs, for the wire and for files.
+
+pub mod columns;
+mod date;
+pub mod decimal;
+pub mod field;
+pub mod json;
+#[cfg(test)]
+mod samples;
+pub mod tick;
+pub mod view;
