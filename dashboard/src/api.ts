@@ -73,7 +73,7 @@ export interface Row {
   volume: Decimal;
   /** Ticks a second, smoothed over ten seconds. */
   rate: number;
-  /** Prices over the trade date, evenly spaced, at most 96. */
+  /** Prices over the trade date, evenly spaced, at most 96; `last` is newer than the last of them. */
   spark: Decimal[];
 }
 

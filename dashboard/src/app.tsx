@@ -1,12 +1,17 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { Detail } from "./detail";
 import { Header } from "./header";
 import { Prices } from "./prices";
 import { Reports } from "./reports";
+import { order, type Sorting } from "./state";
 import { follow, type Feed } from "./stream";
 import { Tiles } from "./tiles";
 
 type Pane = "market" | "reports";
+
+const FIRST: Sorting = { column: "symbol", descending: false };
+/** As in the style sheet: the width from which one symbol stands beside the table. */
+const WIDE = window.matchMedia("(min-width: 1001px)");
 
 /** The symbol named after `#` in the address, so that a symbol can be linked to. */
 function symbolOfAddress(): string | null {
@@ -19,7 +24,10 @@ function symbolOfAddress(): string | null {
 
 export function App() {
   const [feed, setFeed] = useState<Feed>({ view: null, link: "connecting", lostAt: null });
-  const [selected, setSelected] = useState(symbolOfAddress);
+  // Undefined until somebody chooses: then a wide page shows its first symbol.
+  const [selected, setSelected] = useState<string | null | undefined>(
+    () => symbolOfAddress() ?? undefined,
+  );
   const [pane, setPane] = useState<Pane>("market");
 
   useEffect(() => follow(setFeed), []);
@@ -36,6 +44,12 @@ export function App() {
 
   const { view, link } = feed;
   const name = view?.pipeline.name;
+  const first = useMemo(
+    () => (view === null ? undefined : order(view.rows.values(), FIRST)[0]),
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the first symbol there is, once and for all
+    [(view?.rows.size ?? 0) > 0],
+  );
+  const shown = selected === undefined && WIDE.matches ? (first ?? null) : (selected ?? null);
   useEffect(() => {
     document.title = name === undefined ? "stockpipe" : `${name} · stockpipe`;
   }, [name]);
@@ -75,11 +89,11 @@ export function App() {
           ))}
         </nav>
         <div class="columns">
-          <Prices view={view} link={link} selected={selected} onSelect={select} />
+          <Prices view={view} link={link} selected={shown} onSelect={select} />
           <div class="side">
             <Detail
               view={view}
-              symbol={selected}
+              symbol={shown}
               onClose={() => {
                 select(null);
               }}

@@ -1,7 +1,8 @@
 import { Component } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { spark } from "./chart";
-import { compact, count, decimal, direction, percent, rate, soon } from "./format";
+import type { Instant } from "./api";
+import { clock, compact, count, day, decimal, direction, percent, rate, soon } from "./format";
 import {
   matches,
   order,
@@ -44,6 +45,17 @@ const COLUMNS: { column: Column | null; label: string; kind: string; hint: strin
   { column: "rate", label: "Ticks/s", kind: "rate", hint: "Mean of ten seconds" },
 ];
 
+/** The headings, of which two tell from when on they count. */
+function headings(since: Instant | null) {
+  if (since === null) return COLUMNS;
+  const from = `, from ${day(since)} ${clock(since)} UTC on`;
+  return COLUMNS.map((heading) =>
+    heading.kind === "vwap" || heading.kind === "volume"
+      ? { ...heading, hint: heading.hint + from }
+      : heading,
+  );
+}
+
 /** Rows are put in order again at this pace, so that a lively column does not make them dance. */
 const REORDER_MS = 2000;
 
@@ -54,6 +66,7 @@ export function Prices({ view, link, selected, onSelect }: Props) {
   const found = useFound(typed, beyond);
   const rows = useShown(view, found, typed, sorting);
   const total = view?.market.symbols ?? 0;
+  const columns = headings(view?.market.since ?? null);
 
   return (
     <section class="panel prices" aria-label="Prices">
@@ -84,7 +97,7 @@ export function Prices({ view, link, selected, onSelect }: Props) {
         <table>
           <thead>
             <tr>
-              {COLUMNS.map(({ column, label, kind, hint }) => (
+              {columns.map(({ column, label, kind, hint }) => (
                 <th
                   key={kind}
                   class={`c-${kind}`}
@@ -228,7 +241,9 @@ class PriceRow extends Component<RowProps> {
 }
 
 function Trend({ row }: { row: ViewRow }) {
-  const shape = spark(row.spark, row.open, SPARK_WIDTH, SPARK_HEIGHT);
+  // The newest point is as old as the line's spacing; `last` is now.
+  const points = row.last === null ? row.spark : [...row.spark.slice(0, -1), row.last];
+  const shape = spark(points, row.open, SPARK_WIDTH, SPARK_HEIGHT);
   return (
     <svg
       class="spark"

@@ -64,9 +64,13 @@ function ReportCard({ report }: { report: Report }) {
       ) : (
         <dl class="facts">
           <Fact name="Data date" value={report.dataDate ?? NONE} />
-          <Fact name="Rows" value={count(report.rows)} />
-          <Fact name="Scanned" value={bytes(report.scannedBytes)} />
-          <Fact name="Cost" value={dollars(report.costUsd)} />
+          {tone !== "busy" && (
+            <>
+              <Fact name="Rows" value={count(report.rows)} />
+              <Fact name="Scanned" value={bytes(report.scannedBytes)} />
+              <Fact name="Cost" value={dollars(report.costUsd)} />
+            </>
+          )}
         </dl>
       )}
       {report.message !== null && (

@@ -72,6 +72,7 @@ function RateTile({ view }: { view: View | null }) {
 function LagTile({ view }: { view: View | null }) {
   const lag = view?.lake.lag ?? null;
   const problem = view?.lake.problem ?? null;
+  const landedAll = lag === 0 && (view?.lake.rows ?? 0) > 0;
   return (
     <Tile
       label="Lag"
@@ -81,10 +82,12 @@ function LagTile({ view }: { view: View | null }) {
         (lag === null
           ? "not known yet"
           : lag === 0
-            ? "every record is in the lake"
+            ? landedAll
+              ? "every record is in the lake"
+              : "nothing to land yet"
             : "records not yet landed")
       }
-      tone={problem !== null ? "bad" : lag === 0 ? "good" : undefined}
+      tone={problem !== null ? "bad" : landedAll ? "good" : undefined}
       hint={problem ?? "Records in Kafka that no published file covers yet"}
     />
   );
@@ -123,7 +126,12 @@ function WatermarkTile({ view }: { view: View | null }) {
       note={
         watermark === null
           ? "not known yet"
-          : `${day(watermark)}${delay === null ? "" : ` · ${duration(delay)} behind the market`}`
+          : [
+              day(watermark) === day(view?.market.time ?? null) ? null : day(watermark),
+              delay === null ? null : `${duration(delay)} behind the market`,
+            ]
+              .filter((part) => part !== null)
+              .join(" · ")
       }
       hint="The lake holds every tick up to this market time"
     />
