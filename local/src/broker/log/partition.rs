@@ -1,0 +1,216 @@
+//! A partition: its log behind a lock, and the fetches that wait for its next batch.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::batch::Batch;
+use super::recovery;
+use super::segment::Slice;
+use super::{AppendError, Appended, FlushPlan, Limits, Log, Retention};
+
+/// One partition of a topic.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    /// `topic-index`, for messages.
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The log, or why the partition is offline.
+    log: Result<Log, String>,
+    waiting: Vec<Arc<Notify>>,
+}
+
+/// The partition's log cannot be used; the reason was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offline;
+
+/// Offsets of a partition at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    /// Of the oldest record.
+    pub(crate) start: i64,
+    /// Of the next record; also the high watermark, as there is one replica.
+    pub(crate) end: i64,
+}
+
+/// Why a batch was not appended, with Kafka's error code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: ResponseError,
+    pub(crate) message: String,
+}
+
+/// What a fetch finds at an offset.
+#[derive(Debug)]
+pub(crate) enum Position {
+    /// Records to read.
+    Records(Slice),
+    /// The end of the log.
+    End,
+    /// No such offset.
+    OutOfRange,
+}
+
+impl Partition {
+    /// Opens the partition in `directory`. A log that cannot be opened is said once and makes
+    /// the partition offline, not the broker.
+    pub(crate) fn open(name: String, directory: &Path, flushed: i64) -> Self {
+        let log = match recovery::open(directory, flushed) {
+            Ok((log, None)) => Ok(log),
+            Ok((log, Some(cut))) => {
+                tracing::warn!(
+                    partition = name,
+                    "cut a torn tail of {} bytes off the log of {name}, which now ends at offset {}: {}",
+                    cut.bytes,
+                    cut.end,
+                    cut.reason,
+                );
+                Ok(log)
+            }
+            Err(error) => {
+                tracing::error!(
+                    partition = name,
+                    "partition {name} is offline: {error}; restore the file, or remove the data directory to start afresh",
+                );
+                Err(error.to_string())
+            }
+        };
+        Self {
+            name,
+            state: Mutex::new(State {
+                log,
+                waiting: Vec::new(),
+            }),
+        }
+    }
+
+    /// `topic-index`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Start and end of the log.
+    pub(crate) fn offsets(&self) -> Result<Offsets, Offline> {
+        self.with_log(|log| Offsets {
+            start: log.start(),
+            end: log.end(),
+        })
+    }
+
+    /// Runs `read` on the log.
+    pub(crate) fn with_log<T>(&self, read: impl FnOnce(&Log) -> T) -> Result<T, Offline> {
+        match &self.state.lock().log {
+            Ok(log) => Ok(read(log)),
+            Err(_) => Err(Offline),
+        }
+    }
+
+    /// Appends a batch and wakes the fetches that wait for it.
+    pub(crate) fn append(&self, batch: &Batch, limits: Limits) -> Result<Appended, Refusal> {
+        let mut state = self.state.lock();
+        let log = state.log.as_mut().map_err(|reason| Refusal {
+            code: ResponseError::KafkaStorageError,
+            message: reason.clone(),
+        })?;
+        let appended = log.append(batch, limits).map_err(|error| {
+            let code = match &error {
+                AppendError::Sequence(sequence) => sequence.code(),
+                AppendError::Storage { .. } => {
+                    tracing::error!(
+                        partition = self.name,
+                        "cannot append to {}: {error}",
+                        self.name
+                    );
+                    ResponseError::KafkaStorageError
+                }
+            };
+            Refusal {
+                code,
+                message: error.to_string(),
+            }
+        })?;
+        for waiter in state.waiting.drain(..) {
+            waiter.notify_one();
+        }
+        Ok(appended)
+    }
+
+    /// What a fetch finds at `offset`, and where the log starts and ends. The next batch wakes
+    /// `waiter`, if the fetch should wait for it.
+    pub(crate) fn position(
+        &self,
+        offset: i64,
+        waiter: &Arc<Notify>,
+    ) -> Result<(Position, Offsets), Offline> {
+        let mut state = self.state.lock();
+        let State { log, waiting } = &mut *state;
+        let log = log.as_ref().map_err(|_| Offline)?;
+        let offsets = Offsets {
+            start: log.start(),
+            end: log.end(),
+        };
+        let position = match log.slice(offset) {
+            None => Position::OutOfRange,
+            Some(_) if offset == offsets.end => Position::End,
+            Some(slice) => Position::Records(slice),
+        };
+        if !waiting.iter().any(|known| Arc::ptr_eq(known, waiter)) {
+            waiting.push(Arc::clone(waiter));
+        }
+        Ok((position, offsets))
+    }
+
+    /// Takes `waiter` off the list of those to be woken.
+    pub(crate) fn forget(&self, waiter: &Arc<Notify>) {
+        self.state
+            .lock()
+            .waiting
+            .retain(|known| !Arc::ptr_eq(known, waiter));
+    }
+
+    /// Deletes what `retention` does not keep.
+    pub(crate) fn retain(&self, retention: Retention, now_ms: i64) {
+        let mut state = self.state.lock();
+        let Ok(log) = state.log.as_mut() else {
+            return;
+        };
+        match log.retain(retention, now_ms) {
+            Ok(0) => {}
+            Ok(bytes) => tracing::info!(
+                partition = self.name,
+                "deleted {bytes} bytes of {} by retention; it now starts at offset {}",
+                self.name,
+                log.start(),
+            ),
+            Err(error) => tracing::error!(
+                partition = self.name,
+                "cannot delete old segments in {}: {error}",
+                log.directory().display(),
+            ),
+        }
+    }
+
+    /// What has to be synced.
+    pub(crate) fn flush_plan(&self) -> Option<FlushPlan> {
+        self.with_log(Log::flush_plan).ok().flatten()
+    }
+
+    /// Notes that the log up to `end` was synced.
+    pub(crate) fn mark_flushed(&self, end: i64) {
+        if let Ok(log) = &mut self.state.lock().log {
+            log.mark_flushed(end);
+        }
+    }
+
+    /// Offset up to which the log survives a loss of power; `None` if it is offline.
+    pub(crate) fn flushed(&self) -> Option<i64> {
+        self.with_log(Log::flushed).ok()
+    }
+}
