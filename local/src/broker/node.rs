@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -136,7 +137,6 @@ fn cluster_id(config: &Config) -> io::Result<String> {
         return Ok(file.cluster_id);
     }
     // Kafka's form of a UUID: 22 characters of URL-safe base64.
-    use base64::Engine as _;
     let cluster_id =
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes());
     atomic_file::replace_json(

@@ -165,9 +165,10 @@ impl TopicConfig {
         Ok(())
     }
 
-    /// Adds to or takes from a list, of which the broker has only `cleanup.policy`.
-    pub(crate) fn edit_list(
-        &mut self,
+    /// Checks an addition to or a removal from a list. The broker has one list,
+    /// `cleanup.policy`, and that has one value, so there is nothing to change.
+    pub(crate) fn check_list_edit(
+        &self,
         name: &str,
         value: &str,
         edit: ListEdit,
@@ -295,25 +296,25 @@ mod tests {
 
     #[test]
     fn only_lists_are_appended_to() {
-        let mut config = TopicConfig::default();
+        let config = TopicConfig::default();
         assert!(
             config
-                .edit_list("retention.ms", "1", ListEdit::Append)
+                .check_list_edit("retention.ms", "1", ListEdit::Append)
                 .is_err()
         );
         assert!(
             config
-                .edit_list("cleanup.policy", "delete", ListEdit::Append)
+                .check_list_edit("cleanup.policy", "delete", ListEdit::Append)
                 .is_ok()
         );
         assert!(
             config
-                .edit_list("cleanup.policy", "compact", ListEdit::Append)
+                .check_list_edit("cleanup.policy", "compact", ListEdit::Append)
                 .is_err()
         );
         assert!(
             config
-                .edit_list("cleanup.policy", "delete", ListEdit::Subtract)
+                .check_list_edit("cleanup.policy", "delete", ListEdit::Subtract)
                 .is_err()
         );
     }

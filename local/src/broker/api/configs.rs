@@ -240,8 +240,8 @@ fn edit(config: &mut TopicConfig, change: &AlterableConfig) -> Result<(), Invali
     match change.config_operation {
         0 => config.set(name, Some(value()?)),
         1 => config.set(name, None),
-        2 => config.edit_list(name, value()?, ListEdit::Append),
-        3 => config.edit_list(name, value()?, ListEdit::Subtract),
+        2 => config.check_list_edit(name, value()?, ListEdit::Append),
+        3 => config.check_list_edit(name, value()?, ListEdit::Subtract),
         other => Err(InvalidConfig(format!(
             "{name} has the unknown operation {other}"
         ))),

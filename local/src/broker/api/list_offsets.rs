@@ -11,6 +11,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::{Call, blocking};
 use crate::broker::connection::{Answer, ConnectionError};
+use crate::broker::log::Log;
 use crate::broker::log::partition::Partition;
 use crate::broker::log::records::Found;
 use crate::broker::node::Node;
@@ -87,7 +88,7 @@ fn look_up(
         EARLIEST => Ok(at(offsets.start)),
         MAX_TIMESTAMP if version >= 7 => {
             let greatest = partition
-                .with_log(|log| log.max_timestamp())
+                .with_log(Log::max_timestamp)
                 .map_err(|_| ResponseError::KafkaStorageError)?;
             match greatest {
                 None => Ok(None),

@@ -1,5 +1,7 @@
 //! A group through its states, with the clock in the test's hand.
 
+use bytes::Bytes;
+
 use super::*;
 
 const SESSION: Duration = Duration::from_secs(10);

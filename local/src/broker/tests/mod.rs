@@ -5,6 +5,7 @@ mod errors;
 mod producers;
 mod raw;
 mod restarts;
+mod served_versions;
 mod wire;
 
 use std::future::Future;
