@@ -1,5 +1,8 @@
 //! librdkafka clients from a pipeline's `kafka`, and how their connection is told.
 
+pub mod admin;
+pub mod reader;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::client::ClientContext;
