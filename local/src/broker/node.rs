@@ -95,21 +95,17 @@ impl Node {
     pub(crate) fn flush(&self) -> io::Result<()> {
         // One flush at a time: the file must not go back.
         let mut checkpoint = self.checkpoint.lock();
-        for topic in self.topics.all() {
-            for partition in topic.partitions() {
-                if let Some(plan) = partition.flush_plan() {
-                    plan.run()?;
-                    partition.mark_flushed(plan.end);
-                }
-            }
-        }
+        // One partition that cannot be flushed must not keep the others from it.
+        let topics = self.topics.all();
+        let partitions = topics.iter().flat_map(|topic| topic.partitions());
+        let flushed: Vec<io::Result<()>> = partitions.map(|partition| partition.flush()).collect();
         self.coordinator.offsets.flush()?;
         let next = self.topics.checkpoint(&checkpoint);
         if next != *checkpoint {
             atomic_file::replace_json(&self.config.data_dir.join(CHECKPOINT), &next)?;
             *checkpoint = next;
         }
-        Ok(())
+        flushed.into_iter().collect()
     }
 
     /// Deletes what the topics' retention does not keep; blocking.

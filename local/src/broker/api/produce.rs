@@ -122,11 +122,7 @@ async fn sync<K>(
 ) -> Result<(), ConnectionError> {
     let synced = blocking(call.node, move |_| {
         for partition in &written {
-            if let Some(plan) = partition.flush_plan() {
-                plan.run()
-                    .map_err(|error| format!("cannot sync {}: {error}", partition.name()))?;
-                partition.mark_flushed(plan.end);
-            }
+            partition.flush().map_err(|error| error.to_string())?;
         }
         Ok::<_, String>(())
     })

@@ -11,4 +11,4 @@ pub(crate) mod walk;
 
 mod segments;
 
-pub(crate) use segments::{AppendError, Appended, FlushPlan, Limits, Log, Retention};
+pub(crate) use segments::{AppendError, Appended, Limits, Log, Retention};

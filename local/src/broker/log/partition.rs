@@ -1,5 +1,6 @@
 //! A partition: its log behind a lock, and the fetches that wait for its next batch.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use super::batch::Batch;
 use super::recovery;
 use super::segment::Slice;
-use super::{AppendError, Appended, FlushPlan, Limits, Log, Retention};
+use super::{AppendError, Appended, Limits, Log, Retention};
 
 /// One partition of a topic.
 #[derive(Debug)]
@@ -197,15 +198,27 @@ impl Partition {
         }
     }
 
-    /// What has to be synced.
-    pub(crate) fn flush_plan(&self) -> Option<FlushPlan> {
-        self.with_log(Log::flush_plan).ok().flatten()
-    }
-
-    /// Notes that the log up to `end` was synced.
-    pub(crate) fn mark_flushed(&self, end: i64) {
-        if let Ok(log) = &mut self.state.lock().log {
-            log.mark_flushed(end);
+    /// Syncs what was written since the last time; blocking, but not while the lock is held.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let Some(plan) = self.with_log(Log::flush_plan).ok().flatten() else {
+            return Ok(());
+        };
+        let flushed = plan.run();
+        let Ok(log) = &mut self.state.lock().log else {
+            return flushed;
+        };
+        match flushed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !log.note_removed(&plan) => {
+                Ok(())
+            }
+            Err(error) => Err(io::Error::new(
+                error.kind(),
+                format!("cannot sync {}: {error}", self.name),
+            )),
+            Ok(()) => {
+                log.mark_flushed(plan.end);
+                Ok(())
+            }
         }
     }
 

@@ -93,23 +93,31 @@ pub(crate) enum LogError {
 /// Files to be synced, and the offset that is then safe.
 #[derive(Debug)]
 pub(crate) struct FlushPlan {
-    /// Files with batches that are not known to be safe.
-    pub(crate) files: Vec<PathBuf>,
+    /// Sealed segments with batches that are not known to be safe.
+    sealed: Vec<PathBuf>,
+    /// The segment that was active when the plan was made.
+    active: PathBuf,
+    file: Arc<File>,
     /// End of the log when the plan was made.
     pub(crate) end: i64,
 }
 
 impl FlushPlan {
-    /// Syncs the files. A file that retention has removed meanwhile is no error.
+    /// Syncs the files. A sealed segment that retention has removed meanwhile is no error.
+    ///
+    /// # Errors
+    /// What the file system answered; `NotFound` if the active segment has been removed, with
+    /// everything that is written to it.
     pub(crate) fn run(&self) -> io::Result<()> {
-        for path in &self.files {
+        for path in &self.sealed {
             match File::open(path) {
                 Ok(file) => file.sync_data()?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        self.file.sync_data()?;
+        fs::metadata(&self.active).map(|_| ())
     }
 }
 
@@ -319,17 +327,27 @@ impl Log {
             return None;
         }
         let dirty = |segment: &&Segment| segment.end > self.flushed;
-        let mut files: Vec<PathBuf> = self
-            .sealed
-            .iter()
-            .filter(dirty)
-            .map(|segment| segment.path.clone())
-            .collect();
-        files.push(self.active.path.clone());
+        let sealed = self.sealed.iter().filter(dirty);
         Some(FlushPlan {
-            files,
+            sealed: sealed.map(|segment| segment.path.clone()).collect(),
+            active: self.active.path.clone(),
+            file: Arc::clone(&self.file),
             end: self.end(),
         })
+    }
+
+    /// Takes note that the active segment of `plan` is gone. Nothing more is appended then:
+    /// it would be lost. Returns whether it is still the active one; retention may have
+    /// removed it rightly.
+    pub(crate) fn note_removed(&mut self, plan: &FlushPlan) -> bool {
+        let removed = self.active.path == plan.active;
+        if removed {
+            self.broken = Some(format!(
+                "{} was removed while the broker was running; start the broker again",
+                plan.active.display()
+            ));
+        }
+        removed
     }
 
     /// Notes that the log up to `end` was synced.

@@ -228,6 +228,29 @@ async fn a_full_disk_is_a_storage_error_and_the_broker_goes_on() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_removed_under_the_broker_takes_no_more_batches() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = start_unflushed(directory.path()).await;
+    let mut raw = Raw::connect(&broker).await;
+    raw.create_topic("ticks", 1, &[]).await;
+    assert_eq!(raw.produce("ticks", plain(1)).await.error_code, 0);
+    let file = segment(directory.path(), 0);
+    fs::remove_file(&file).unwrap();
+    let error = broker.flush().await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot flush the broker's files: cannot sync ticks-0: "),
+        "{error}"
+    );
+    let refused = raw.produce("ticks", plain(1)).await;
+    assert_eq!(refused.error_code, ResponseError::KafkaStorageError.code());
+    let reason = format!(
+        "{} was removed while the broker was running; start the broker again",
+        file.display()
+    );
+    assert!(refused.error_message.unwrap().ends_with(&reason));
+}
+
+#[tokio::test]
 async fn retention_by_bytes_moves_the_start_of_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let retention_interval = Duration::from_millis(20);
