@@ -1,0 +1,220 @@
+//! Why a statement failed, in Athena's words.
+
+use datafusion::error::DataFusionError;
+
+/// Athena's categories of errors (`AthenaError.ErrorCategory`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Category {
+    /// Something broke on our side; trying again may help.
+    System,
+    /// The statement or the data is wrong; trying again does not help.
+    User,
+}
+
+/// A statement's failure: one sentence that begins with Athena's code, for
+/// instance `COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Fault {
+    pub(super) category: Category,
+    pub(super) message: String,
+}
+
+impl Fault {
+    /// A failure that the statement's author can mend.
+    pub(super) fn user(code: &str, message: impl std::fmt::Display) -> Self {
+        Self {
+            category: Category::User,
+            message: format!("{code}: {message}"),
+        }
+    }
+
+    /// A failure of the store, the catalog or this engine.
+    pub(super) fn system(message: impl std::fmt::Display) -> Self {
+        Self {
+            category: Category::System,
+            message: format!("GENERIC_INTERNAL_ERROR: {message}"),
+        }
+    }
+
+    /// A statement that Athena takes and this engine does not.
+    pub(super) fn unsupported(what: impl std::fmt::Display) -> Self {
+        Self::user(
+            "NOT_SUPPORTED",
+            format!("{what} is not supported by the local Athena"),
+        )
+    }
+}
+
+/// Brackets around a message that DataFusion's planner quotes inside its own.
+const BEGIN: char = '\u{2}';
+const END: char = '\u{3}';
+
+impl Fault {
+    /// An error for places where the planner keeps only an error's text.
+    pub(super) fn through_planning(self) -> DataFusionError {
+        DataFusionError::Plan(format!("{BEGIN}{}{END}", self.message))
+    }
+
+    /// The fault that a planner's text quotes.
+    fn quoted(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once(BEGIN)?;
+        let (message, _) = rest.split_once(END)?;
+        Some(Self {
+            category: Category::User,
+            message: message.to_owned(),
+        })
+    }
+}
+
+/// Carries a [`Fault`] through DataFusion's layers unchanged.
+impl From<Fault> for DataFusionError {
+    fn from(fault: Fault) -> Self {
+        Self::External(Box::new(fault))
+    }
+}
+
+/// What DataFusion found, in Athena's words and never with a dump of a plan.
+impl From<DataFusionError> for Fault {
+    fn from(error: DataFusionError) -> Self {
+        if let Some(fault) = carried(&error) {
+            return fault;
+        }
+        if let Some(fault) = Self::quoted(&error.to_string()) {
+            return fault;
+        }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::user(
+                "EXCEEDED_LOCAL_MEMORY_LIMIT",
+                "Query exhausted resources at this scale factor: it needs more memory than the local Athena may use",
+            ),
+            DataFusionError::ArrowError(e, _) => arrow(e),
+            DataFusionError::NotImplemented(what) => Self::unsupported(first_sentence(what)),
+            DataFusionError::Plan(what) | DataFusionError::Configuration(what) => {
+                Self::user("SYNTAX_ERROR", first_sentence(what))
+            }
+            DataFusionError::SchemaError(what, _) => {
+                Self::user("SYNTAX_ERROR", first_sentence(&what.to_string()))
+            }
+            DataFusionError::SQL(what, _) => {
+                Self::user("SYNTAX_ERROR", first_sentence(&what.to_string()))
+            }
+            DataFusionError::Execution(what) => execution(what),
+            DataFusionError::ParquetError(e) => Self::user(
+                "HIVE_BAD_DATA",
+                format!(
+                    "A Parquet file could not be read: {}",
+                    first_sentence(&e.to_string())
+                ),
+            ),
+            DataFusionError::ObjectStore(e) => Self {
+                category: Category::System,
+                message: format!(
+                    "HIVE_CURSOR_ERROR: An object of the table could not be read: {}",
+                    first_sentence(&e.to_string())
+                ),
+            },
+            other => Self::system(first_sentence(&other.message())),
+        }
+    }
+}
+
+/// The [`Fault`] inside an error, however deep it was wrapped.
+fn carried(error: &DataFusionError) -> Option<Fault> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if let Some(fault) = e.downcast_ref::<Fault>() {
+            return Some(fault.clone());
+        }
+        if let Some(DataFusionError::Shared(inner)) = e.downcast_ref::<DataFusionError>()
+            && let Some(fault) = carried(inner)
+        {
+            return Some(fault);
+        }
+        if let Some(DataFusionError::ArrowError(arrow, _)) = e.downcast_ref::<DataFusionError>()
+            && let arrow::error::ArrowError::ExternalError(inner) = arrow.as_ref()
+        {
+            if let Some(fault) = inner.downcast_ref::<Fault>() {
+                return Some(fault.clone());
+            }
+            if let Some(inner) = inner.downcast_ref::<DataFusionError>() {
+                return carried(inner);
+            }
+        }
+        if let Some(DataFusionError::External(inner)) = e.downcast_ref::<DataFusionError>() {
+            if let Some(fault) = inner.downcast_ref::<Fault>() {
+                return Some(fault.clone());
+            }
+            if let Some(inner) = inner.downcast_ref::<DataFusionError>() {
+                return carried(inner);
+            }
+        }
+        source = e.source();
+    }
+    None
+}
+
+fn arrow(error: &arrow::error::ArrowError) -> Fault {
+    use arrow::error::ArrowError;
+    match error {
+        ArrowError::DivideByZero => Fault::user("DIVISION_BY_ZERO", "Division by zero"),
+        ArrowError::ArithmeticOverflow(what) => {
+            Fault::user("NUMERIC_VALUE_OUT_OF_RANGE", first_sentence(what))
+        }
+        ArrowError::CastError(what)
+        | ArrowError::ParseError(what)
+        | ArrowError::InvalidArgumentError(what) => cast(what),
+        ArrowError::JsonError(what) => Fault::user(
+            "HIVE_BAD_DATA",
+            format!("Row is not a valid JSON Object: {}", first_sentence(what)),
+        ),
+        other => execution(&other.to_string()),
+    }
+}
+
+/// A value that is not of the type it was cast to.
+fn cast(what: &str) -> Fault {
+    let sentence = first_sentence(what);
+    if sentence.contains("too large to store") || sentence.contains("Can't cast value") {
+        Fault::user("NUMERIC_VALUE_OUT_OF_RANGE", sentence)
+    } else {
+        Fault::user("INVALID_CAST_ARGUMENT", sentence)
+    }
+}
+
+fn execution(what: &str) -> Fault {
+    let lower = what.to_lowercase();
+    if lower.contains("divide by zero") {
+        Fault::user("DIVISION_BY_ZERO", "Division by zero")
+    } else if lower.contains("overflow") {
+        Fault::user("NUMERIC_VALUE_OUT_OF_RANGE", first_sentence(what))
+    } else if lower.contains("correlated") || lower.contains("scalar subquery") {
+        Fault::user("SUBQUERY_MULTIPLE_ROWS", first_sentence(what))
+    } else if lower.contains("cast") || lower.contains("parsing") {
+        cast(what)
+    } else {
+        Fault::user("GENERIC_USER_ERROR", first_sentence(what))
+    }
+}
+
+/// The first line, without DataFusion's prefixes and without a backtrace.
+fn first_sentence(text: &str) -> String {
+    let mut line = text.lines().next().unwrap_or_default().trim();
+    for prefix in [
+        "Error during planning: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Schema error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "External error: ",
+        "Invalid argument error: ",
+        "Arithmetic overflow: ",
+        "sql parser error: ",
+        "SQL error: ",
+    ] {
+        line = line.strip_prefix(prefix).unwrap_or(line);
+    }
+    let line = line.split("\n\nbacktrace").next().unwrap_or(line);
+    line.trim_end_matches('.').to_owned()
+}
