@@ -22,12 +22,9 @@ macro_rules! fields {
             }
 
             /// The field of that name.
-            pub fn from_name(name: &[u8]) -> Option<Field> {
-                $(
-                    const $variant: &[u8] = $name.as_bytes();
-                )+
+            pub fn from_name(name: &str) -> Option<Field> {
                 match name {
-                    $($variant => Some(Field::$variant),)+
+                    $($name => Some(Field::$variant),)+
                     _ => None,
                 }
             }
@@ -89,12 +86,9 @@ mod tests {
     #[test]
     fn every_field_is_found_by_its_name_and_no_other() {
         for field in Field::ALL {
-            assert_eq!(Field::from_name(field.name().as_bytes()), Some(*field));
-            assert_eq!(
-                Field::from_name(field.name().to_uppercase().as_bytes()),
-                None
-            );
+            assert_eq!(Field::from_name(field.name()), Some(*field));
+            assert_eq!(Field::from_name(&field.name().to_uppercase()), None);
         }
-        assert_eq!(Field::from_name(b""), None);
+        assert_eq!(Field::from_name(""), None);
     }
 }

@@ -3,7 +3,12 @@
 //! - [`tick`]: one event of a market, with fixed-point [`Price`](tick::Price) and
 //!   [`Size`](tick::Size).
 //! - [`json`] and [`columns`]: its codecs, for the wire and for files.
+//! - [`calendar`]: on which dates an exchange trades, and when.
+//! - [`simulator`]: a synthetic market.
+//! - [`bars`]: open, high, low, close, volume and VWAP.
 
+pub mod bars;
+pub mod calendar;
 pub mod columns;
 mod date;
 pub mod decimal;
@@ -11,5 +16,6 @@ pub mod field;
 pub mod json;
 #[cfg(test)]
 mod samples;
+pub mod simulator;
 pub mod tick;
 pub mod view;

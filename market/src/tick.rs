@@ -222,8 +222,7 @@ pub const OPEN: &str = "open";
 /// `status` of a status tick when a session closes.
 pub const CLOSE: &str = "close";
 
-/// One event of a market. Every field but the first ten may be absent; which are present
-/// depends on `kind`. Times are nanoseconds since 1970-01-01T00:00:00Z.
+/// One event of a market. Which of the optional fields are present depends on `kind`. Times are nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
     /// The instrument; the Kafka key.

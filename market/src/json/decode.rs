@@ -102,7 +102,7 @@ pub fn view(record: &[u8]) -> Result<TickView<'_>, DecodeError> {
         };
         first = false;
         // `ts_event` is the table's alone: on the wire it is a field like any unknown one.
-        let field = match Field::from_name(name.as_bytes()) {
+        let field = match Field::from_name(&name) {
             Some(field) if field != Field::TsEvent => field,
             _ => {
                 reader.scanner.skip_value().map_err(|e| reader.syntax(e))?;
