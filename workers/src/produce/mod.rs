@@ -1,1 +1,158 @@
-//! Role or part `produce`.
+//! The role `produce`: the market's ticks into the topic, none twice, none left out.
+//!
+//! A source generates its ticks in one deterministic order. Every second each
+//! partition gets a heartbeat; every 30 s or 200,000 ticks, and before the
+//! first tick, the heartbeat carries a checkpoint of the source. A restarted
+//! producer reads each partition back to its last checkpoint, restores the
+//! least of them, generates again and skips what is present. This rests on two
+//! facts: a partition keeps the order of sending, and a symbol stays in its
+//! partition from one checkpoint to the next.
+//!
+//! Two producers of one pipeline must not run at once. A second one notices the
+//! heartbeats of the first and waits until they end; but one that was stopped
+//! for longer than that and then continues would write ticks twice, until
+//! producers are transactional. `stockpipe verify` tells such ticks.
+
+mod feed;
+mod heartbeat;
+mod line;
+mod pace;
+mod partition;
+mod rate;
+mod readback;
+mod recovery;
+mod replay;
+mod sender;
+mod simulated;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::context::Context;
+
+pub use feed::FeedError;
+pub use heartbeat::{Checkpoint, Heartbeat};
+pub use partition::partition_of;
+
+/// Why the producer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// The source cannot go on.
+    #[error(transparent)]
+    Source(#[from] FeedError),
+    /// A defect of ours.
+    #[error("the producer's thread ended unexpectedly: {0}")]
+    Thread(String),
+}
+
+/// Why the work was interrupted.
+#[derive(Debug)]
+enum Interruption {
+    /// Shutdown.
+    Stop,
+    /// Kafka lost or refused something: read back and go on.
+    Failed(String),
+    /// The source cannot go on.
+    Source(FeedError),
+}
+
+impl From<FeedError> for Interruption {
+    fn from(error: FeedError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// What the producer shows on `/status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProducerStatus {
+    /// Nothing is produced because `spec.suspend` is set.
+    pub suspended: bool,
+    /// The run.
+    pub run: String,
+    /// Ticks of this process that Kafka has acknowledged.
+    pub ticks: u64,
+    /// Ticks sent a second, over the last seconds.
+    pub rate: u64,
+    /// Ticks that Kafka has not acknowledged yet.
+    pub unacknowledged: u64,
+    /// Event time reached: every tick before it has been sent.
+    pub market_time: Option<jiff::Timestamp>,
+    /// History is being made, as fast as it lands: ticks do not come with the clock yet.
+    pub behind: bool,
+    /// The file has been replayed to its end.
+    pub finished: bool,
+    /// No Kafka broker answers.
+    pub kafka_lost: bool,
+    /// Why it last had to read back and begin again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+/// Produces until shutdown. Kafka may come and go: it retries for ever.
+///
+/// # Errors
+/// Where the source cannot go on: a file is missing, a row is bad, a setting is unknown.
+pub async fn run(ctx: &Context) -> Result<(), ProduceError> {
+    if ctx.pipeline.suspend {
+        ctx.status.publish(&ProducerStatus {
+            suspended: true,
+            ..ProducerStatus::default()
+        });
+        ctx.shutdown.cancelled().await;
+        return Ok(());
+    }
+    let ctx = ctx.clone();
+    tokio::task::spawn_blocking(move || work(&ctx))
+        .await
+        .map_err(|e| ProduceError::Thread(e.to_string()))?
+}
+
+fn work(ctx: &Context) -> Result<(), ProduceError> {
+    let source = feed::source(ctx)?;
+    let mut status = ProducerStatus {
+        behind: true,
+        ..ProducerStatus::default()
+    };
+    let mut wait = Duration::from_secs(1);
+    loop {
+        let ticks = status.ticks;
+        match line::run(ctx, source.as_ref(), &mut status) {
+            Ok(()) | Err(Interruption::Stop) => return Ok(()),
+            Err(Interruption::Source(error)) => return Err(error.into()),
+            Err(Interruption::Failed(reason)) => {
+                if status.ticks > ticks {
+                    wait = Duration::from_secs(1);
+                }
+                tracing::warn!(
+                    reason,
+                    "the producer reads back and begins again from its last checkpoint"
+                );
+                status.last_failure = Some(reason);
+                ctx.status.publish(&status);
+                if stopped_within(ctx, wait) {
+                    return Ok(());
+                }
+                wait = (wait * 2).min(Duration::from_secs(30));
+            }
+        }
+    }
+}
+
+/// Sleeps for `time`; whether shutdown came meanwhile.
+fn stopped_within(ctx: &Context, time: Duration) -> bool {
+    let deadline = std::time::Instant::now() + time;
+    while std::time::Instant::now() < deadline {
+        if ctx.shutdown.is_cancelled() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    ctx.shutdown.is_cancelled()
+}
+
+/// Nanoseconds since 1970 on the wall.
+fn wall_ns() -> pace::Nanos {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,383 @@
+//! One life of the producer: read back, restore, send, until stopped or interrupted.
+
+use std::time::{Duration, Instant};
+
+use stockpipe_market::json;
+
+use super::feed::{Feed, Source};
+use super::heartbeat::{Checkpoint, Heartbeat};
+use super::pace::{Due, Nanos};
+use super::partition::partition_of;
+use super::rate::Rate;
+use super::readback::{ReadBack, read_back};
+use super::recovery::{Decision, Present};
+use super::sender::Sender;
+use super::{Interruption, ProducerStatus, wall_ns};
+use crate::context::Context;
+use crate::failpoint;
+
+/// A heartbeat goes out this often, live and in history.
+const BEAT_LIVE: Duration = Duration::from_secs(1);
+const BEAT_HISTORY: Duration = Duration::from_millis(250);
+/// A checkpoint goes out after so many ticks, or after so long.
+const CHECKPOINT_TICKS: u64 = 200_000;
+const CHECKPOINT_AGE: Duration = Duration::from_secs(30);
+/// Without new ticks a checkpoint only keeps retention from removing the last one.
+const CHECKPOINT_AGE_SILENT: Duration = Duration::from_secs(600);
+/// The topic is asked for new partitions this often.
+const GROWTH: Duration = Duration::from_secs(30);
+/// Live ticks that are later than this are catching up.
+const LATE: Nanos = 2_000_000_000;
+/// Ticks between two looks at the clock.
+const BUDGET: usize = 5000;
+/// The status is shown this often.
+const SHOW: Duration = Duration::from_millis(250);
+/// Pause of a producer that has nothing due.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Produces until stopped (`Ok`) or interrupted.
+pub fn run(
+    ctx: &Context,
+    source: &dyn Source,
+    status: &mut ProducerStatus,
+) -> Result<(), Interruption> {
+    let producer = format!("{}/0", ctx.identity());
+    let log = read_back(ctx, &producer)?;
+    let sender = Sender::connect(ctx)?;
+    let mut line = Line::start(ctx, source, sender, producer, &log)?;
+    line.ticks_before = status.ticks;
+    let mut outcome = line.send_until_stopped(ctx, source, status);
+    // What was sent before a fault of the source is complete up to the fault: a
+    // checkpoint there lets the producer go on once the fault is mended.
+    // While the log is ahead of us there is nothing to add: the last checkpoint still holds.
+    if matches!(outcome, Ok(()) | Err(Interruption::Source(_)))
+        && line.feed.position() >= line.known_until
+        && let Err(failure) = line.checkpoint(line.feed.position(), true)
+        && outcome.is_ok()
+    {
+        outcome = Err(failure);
+    }
+    line.show(ctx, status, None);
+    outcome
+}
+
+struct Line {
+    sender: Sender,
+    feed: Box<dyn Feed>,
+    producer: String,
+    run: String,
+    settings: String,
+    partitions: i32,
+    next_n: u64,
+    present: Present,
+    /// Market time up to which the log already tells of this run: until the
+    /// source is there again, a checkpoint would stand after ticks that it does
+    /// not cover, so none is written, and no heartbeat either.
+    known_until: Nanos,
+    body: Vec<u8>,
+    /// Ticks sent in this life, and those that the lives before it had acknowledged.
+    ticks: u64,
+    ticks_before: u64,
+    rate: Rate,
+    since_checkpoint: u64,
+    checkpoint_at: Instant,
+    beat_at: Option<Instant>,
+    beat_until: Nanos,
+}
+
+impl Line {
+    fn start(
+        ctx: &Context,
+        source: &dyn Source,
+        sender: Sender,
+        producer: String,
+        log: &ReadBack,
+    ) -> Result<Self, Interruption> {
+        let settings = source.settings();
+        let topic = &ctx.pipeline.kafka.topic.name;
+        let mut resumed = None;
+        match log.recovery.decide() {
+            Decision::Fresh => {}
+            Decision::Unprovable { partition } => tracing::warn!(
+                topic,
+                partition,
+                "retention has removed the records that tell which ticks are present; a new run begins"
+            ),
+            Decision::Resume {
+                run,
+                checkpoint,
+                present,
+            } => {
+                if checkpoint.settings != settings {
+                    tracing::info!(run, "the source's settings have changed; a new run begins");
+                } else if let Some(feed) = source.resume(&run, &checkpoint.state)? {
+                    resumed = Some((run, feed, present));
+                } else {
+                    tracing::info!(run, "the source's data have changed; a new run begins");
+                }
+            }
+        }
+        let fresh = resumed.is_none();
+        let (run, feed, present) = match resumed {
+            Some(resumed) => resumed,
+            None => {
+                let run = new_run();
+                let feed = source.begin(&run, log.recovery.market_end())?;
+                (run, feed, Present::new())
+            }
+        };
+        let known_until = if fresh {
+            Nanos::MIN
+        } else {
+            log.recovery.end_of(&run).unwrap_or(Nanos::MIN)
+        };
+        tracing::info!(
+            run,
+            topic,
+            partitions = log.partitions,
+            from = %instant(feed.position()),
+            symbols_ahead = present.len(),
+            "{}",
+            if fresh { "a new run begins" } else { "the run goes on from its last checkpoint" }
+        );
+        let mut line = Self {
+            sender,
+            feed,
+            producer,
+            run,
+            settings,
+            partitions: log.partitions,
+            next_n: log.recovery.next_n(),
+            present,
+            known_until,
+            body: Vec::with_capacity(512),
+            ticks: 0,
+            ticks_before: 0,
+            rate: Rate::default(),
+            since_checkpoint: 0,
+            checkpoint_at: Instant::now(),
+            beat_at: None,
+            beat_until: Nanos::MIN,
+        };
+        if fresh {
+            line.checkpoint(line.feed.position(), false)?;
+        }
+        Ok(line)
+    }
+
+    fn send_until_stopped(
+        &mut self,
+        ctx: &Context,
+        source: &dyn Source,
+        status: &mut ProducerStatus,
+    ) -> Result<(), Interruption> {
+        let mut pace = source.pace();
+        let mut shown = Instant::now();
+        let mut grown = Instant::now();
+        let mut closed_at = None;
+        while !ctx.shutdown.is_cancelled() {
+            self.sender.serve(Duration::ZERO)?;
+            if let Some(end) = self.feed.end() {
+                // The last word of a replay: nothing later comes, so the last period may close.
+                if closed_at.is_none_or(|at: Instant| at.elapsed() >= CHECKPOINT_AGE_SILENT) {
+                    self.checkpoint(end, false)?;
+                    closed_at = Some(Instant::now());
+                    status.finished = true;
+                    self.show(ctx, status, None);
+                }
+                if shown.elapsed() >= SHOW {
+                    shown = Instant::now();
+                    self.show(ctx, status, None);
+                }
+                self.sender.serve(Duration::from_millis(50))?;
+                continue;
+            }
+            let due = pace.due(wall_ns(), self.feed.position());
+            if self.feed.position() < due.until() {
+                self.emit(due.until())?;
+            }
+            self.beat(due)?;
+            if grown.elapsed() >= GROWTH {
+                grown = Instant::now();
+                self.adopt_new_partitions()?;
+            }
+            if shown.elapsed() >= SHOW {
+                shown = Instant::now();
+                self.show(ctx, status, Some(due));
+            }
+            if self.feed.position() >= due.until() {
+                self.sender.serve(PAUSE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is due up to `until`, a bounded number of ticks at a time.
+    fn emit(&mut self, until: Nanos) -> Result<(), Interruption> {
+        let Self {
+            sender,
+            feed,
+            present,
+            body,
+            partitions,
+            ..
+        } = self;
+        let (mut sent, mut skipped) = (0_u64, 0_u64);
+        let mut interrupted = None;
+        let mut ingest = wall_ns();
+        let result = feed.emit(until, BUDGET, &mut |tick| {
+            if interrupted.is_some() {
+                return false;
+            }
+            if !present.is_empty()
+                && let Some(highest) = present.get(&*tick.symbol)
+            {
+                if tick.seq <= *highest {
+                    skipped += 1;
+                    return true;
+                }
+                present.remove(&*tick.symbol);
+            }
+            if sent % 16 == 0 {
+                ingest = wall_ns();
+            }
+            let partition = partition_of(tick.symbol.as_bytes(), *partitions);
+            body.clear();
+            let mut tick = tick.clone();
+            tick.ts_ingest_ns = Some(ingest);
+            json::encode(&tick, body);
+            failpoint::hit("produce.before-send");
+            if let Err(interruption) = sender.tick(partition, &tick.symbol, body) {
+                interrupted = Some(interruption);
+                return false;
+            }
+            failpoint::hit("produce.after-send");
+            sent += 1;
+            true
+        });
+        self.ticks += sent;
+        self.since_checkpoint += sent + skipped;
+        if let Some(interruption) = interrupted {
+            return Err(interruption);
+        }
+        result.map_err(Interruption::from)
+    }
+
+    /// Heartbeats and checkpoints that are due.
+    fn beat(&mut self, due: Due) -> Result<(), Interruption> {
+        let age = if self.since_checkpoint == 0 {
+            CHECKPOINT_AGE_SILENT
+        } else {
+            CHECKPOINT_AGE
+        };
+        let position = self.feed.position();
+        // While present ticks are passed over, the log's own heartbeats are ahead of us.
+        if position < self.known_until {
+            return Ok(());
+        }
+        if self.since_checkpoint >= CHECKPOINT_TICKS || self.checkpoint_at.elapsed() >= age {
+            return self.checkpoint(position, false);
+        }
+        let every = match due {
+            Due::Fast(_) => BEAT_HISTORY,
+            Due::Live(_) => BEAT_LIVE,
+        };
+        if self.beat_at.is_some_and(|at| at.elapsed() < every) || position <= self.beat_until {
+            return Ok(());
+        }
+        let body = self.heartbeat(position, None);
+        for partition in 0..self.partitions {
+            self.sender.heartbeat(partition, &body)?;
+        }
+        self.beat_at = Some(Instant::now());
+        self.beat_until = position;
+        Ok(())
+    }
+
+    /// Writes a checkpoint of the source, as it stands, into every partition.
+    ///
+    /// The flush before it is what lets a topic grow: with everything acknowledged, a symbol may move.
+    fn checkpoint(&mut self, until: Nanos, closed: bool) -> Result<(), Interruption> {
+        self.sender.flush()?;
+        failpoint::hit("produce.before-checkpoint");
+        let body = self.heartbeat(
+            until,
+            Some(Checkpoint {
+                n: self.next_n,
+                settings: self.settings.clone(),
+                state: self.feed.state(),
+                closed,
+            }),
+        );
+        let half = (self.partitions + 1) / 2;
+        for partition in 0..half {
+            self.sender.heartbeat(partition, &body)?;
+        }
+        self.sender.flush()?;
+        failpoint::hit("produce.between-checkpoints");
+        for partition in half..self.partitions {
+            self.sender.heartbeat(partition, &body)?;
+        }
+        self.sender.flush()?;
+        failpoint::hit("produce.after-checkpoint");
+        self.next_n += 1;
+        self.since_checkpoint = 0;
+        self.checkpoint_at = Instant::now();
+        self.beat_at = Some(Instant::now());
+        self.beat_until = until;
+        Ok(())
+    }
+
+    /// A grown topic is adopted right at a checkpoint, when every tick before it is acknowledged.
+    fn adopt_new_partitions(&mut self) -> Result<(), Interruption> {
+        if self.sender.is_lost() || self.feed.position() < self.known_until {
+            return Ok(());
+        }
+        match self.sender.partitions(Duration::from_secs(1)) {
+            Some(partitions) if partitions > self.partitions => {
+                self.sender.flush()?;
+                tracing::info!(
+                    from = self.partitions,
+                    to = partitions,
+                    "the topic has more partitions"
+                );
+                self.partitions = partitions;
+                self.checkpoint(self.feed.position(), false)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn heartbeat(&self, until: Nanos, checkpoint: Option<Checkpoint>) -> Vec<u8> {
+        serde_json::to_vec(&Heartbeat {
+            producer: self.producer.clone(),
+            until,
+            run: self.run.clone(),
+            checkpoint,
+        })
+        .expect("a heartbeat has only string keys")
+    }
+
+    fn show(&mut self, ctx: &Context, status: &mut ProducerStatus, due: Option<Due>) {
+        status.run.clone_from(&self.run);
+        status.unacknowledged = self.sender.waiting();
+        status.kafka_lost = self.sender.is_lost();
+        status.market_time = Some(instant(self.feed.position()));
+        status.behind = match due {
+            Some(Due::Fast(_)) => !status.finished,
+            Some(Due::Live(until)) => until.saturating_sub(self.feed.position()) > LATE,
+            None => status.behind && !status.finished,
+        };
+        status.ticks = self.ticks_before + self.ticks.saturating_sub(status.unacknowledged);
+        status.rate = self.rate.observe(Instant::now(), self.ticks);
+        ctx.status.publish(status);
+    }
+}
+
+fn new_run() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..8].to_owned()
+}
+
+fn instant(ns: Nanos) -> jiff::Timestamp {
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::MAX)
+}

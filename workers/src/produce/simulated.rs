@@ -1,0 +1,242 @@
+//! The synthetic market as a source.
+
+use jiff::civil::Date;
+use serde_json::Value;
+use stockpipe_crds::pipeline::{Pipeline, Source as Spec};
+use stockpipe_market::calendar::Calendar;
+use stockpipe_market::simulator::{Checkpoint, RestoreError, Settings, Simulator};
+use stockpipe_market::tick::{Symbol, Tick};
+
+use super::feed::{Feed, FeedError, Source, fingerprint};
+use super::pace::{Nanos, Pace, StartLine};
+use super::wall_ns;
+
+const SECOND: Nanos = 1_000_000_000;
+
+/// `source.simulated`.
+pub struct Simulated {
+    symbols: Vec<Symbol>,
+    calendar: Calendar,
+    seed: u64,
+    ticks_per_second: u64,
+    speed: u32,
+    start: Option<Date>,
+}
+
+impl Simulated {
+    /// The market of `pipeline`'s source.
+    ///
+    /// # Errors
+    /// Where the calendar is unknown or a symbol is none.
+    pub fn new(pipeline: &Pipeline) -> Result<Self, FeedError> {
+        let Spec::Simulated {
+            seed,
+            ticks_per_second,
+            speed,
+            start,
+        } = pipeline.source
+        else {
+            return Err(FeedError("the source is not simulated".to_owned()));
+        };
+        let symbols = pipeline
+            .market
+            .symbols
+            .iter()
+            .map(|s| Symbol::new(s))
+            .collect::<Result<_, _>>()
+            .map_err(|e| FeedError(format!("market.symbols: {e}")))?;
+        Ok(Self {
+            symbols,
+            calendar: Calendar::parse(&pipeline.market.calendar)
+                .map_err(|e| FeedError(format!("market.calendar: {e}")))?,
+            seed,
+            ticks_per_second,
+            speed,
+            start,
+        })
+    }
+
+    fn market(&self, run: &str, start_ns: Nanos) -> Settings {
+        Settings {
+            symbols: self.symbols.clone(),
+            calendar: self.calendar,
+            seed: self.seed,
+            ticks_per_second: self.ticks_per_second,
+            start_ns,
+            run: run.into(),
+        }
+    }
+
+    fn feed(&self, simulator: Simulator) -> Box<dyn Feed> {
+        Box::new(Market {
+            simulator,
+            ticks_per_second: i64::try_from(self.ticks_per_second).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+impl Source for Simulated {
+    fn settings(&self) -> String {
+        let symbols: Vec<&str> = self.symbols.iter().map(Symbol::as_str).collect();
+        fingerprint(&[
+            "simulated",
+            self.calendar.name(),
+            &self.seed.to_string(),
+            &self.ticks_per_second.to_string(),
+            &self.start.map(|s| s.to_string()).unwrap_or_default(),
+            &symbols.join(","),
+        ])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::new(self.speed, StartLine::Now)
+    }
+
+    fn begin(&self, run: &str, not_before: Option<Nanos>) -> Result<Box<dyn Feed>, FeedError> {
+        let start = self
+            .start
+            .map_or_else(wall_ns, |date| self.calendar.instant(date.at(0, 0, 0, 0)));
+        let start = start.max(not_before.unwrap_or(Nanos::MIN));
+        let simulator = Simulator::new(self.market(run, start))
+            .map_err(|e| FeedError(format!("source.simulated: {e}")))?;
+        Ok(self.feed(simulator))
+    }
+
+    fn resume(&self, run: &str, state: &Value) -> Result<Option<Box<dyn Feed>>, FeedError> {
+        let checkpoint = match serde_json::from_value::<Checkpoint>(state.clone()) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                tracing::warn!(%error, run, "the checkpoint is not one of a simulated market");
+                return Ok(None);
+            }
+        };
+        match Simulator::restore(self.market(run, 0), checkpoint) {
+            Ok(simulator) => Ok(Some(self.feed(simulator))),
+            Err(RestoreError::Settings(e)) => Err(FeedError(format!("source.simulated: {e}"))),
+            Err(error) => {
+                tracing::warn!(%error, run, "the checkpoint cannot be restored");
+                Ok(None)
+            }
+        }
+    }
+}
+
+struct Market {
+    simulator: Simulator,
+    ticks_per_second: i64,
+}
+
+impl Feed for Market {
+    fn position(&self) -> Nanos {
+        self.simulator.until_ns()
+    }
+
+    fn emit(
+        &mut self,
+        until: Nanos,
+        budget: usize,
+        sink: &mut dyn FnMut(&Tick) -> bool,
+    ) -> Result<(), FeedError> {
+        // The simulator cannot stop within a step; the market's mean rate bounds what a step makes.
+        let budget = i64::try_from(budget).unwrap_or(i64::MAX);
+        let step = (budget.saturating_mul(SECOND) / self.ticks_per_second.max(1))
+            .clamp(SECOND / 1000, 3600 * SECOND);
+        let mut left = budget;
+        let mut go_on = true;
+        while go_on && left > 0 && self.position() < until {
+            let end = until.min(self.position().saturating_add(step));
+            self.simulator.emit(end, &mut |tick| {
+                left -= 1;
+                go_on = go_on && sink(tick);
+            });
+            // A step over closed hours makes nothing, yet must not go on for ever unseen.
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Nanos> {
+        None
+    }
+
+    fn state(&self) -> Value {
+        serde_json::to_value(self.simulator.checkpoint())
+            .expect("a checkpoint has only string keys")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(seed: u64) -> Simulated {
+        Simulated {
+            symbols: ["AAPL", "MSFT", "NVDA"]
+                .map(|s| Symbol::new(s).unwrap())
+                .to_vec(),
+            calendar: Calendar::AlwaysOpen,
+            seed,
+            ticks_per_second: 500,
+            speed: 1,
+            start: Some(jiff::civil::date(2026, 11, 20)),
+        }
+    }
+
+    fn collect(feed: &mut dyn Feed, until: Nanos, budget: usize) -> Vec<Tick> {
+        let mut ticks = Vec::new();
+        while feed.position() < until {
+            feed.emit(until, budget, &mut |tick| {
+                ticks.push(tick.clone());
+                true
+            })
+            .unwrap();
+        }
+        ticks
+    }
+
+    #[test]
+    fn a_resumed_market_makes_the_ticks_that_the_first_would_have_made() {
+        let source = source(7);
+        let mut first = source.begin("r", None).unwrap();
+        let start = first.position();
+        collect(first.as_mut(), start + 7 * SECOND / 3, 64);
+        let state = first.state();
+        let expected = collect(first.as_mut(), start + 20 * SECOND, 100);
+        let mut second = source.resume("r", &state).unwrap().unwrap();
+        let found = collect(second.as_mut(), start + 20 * SECOND, 5000);
+        assert!(expected.len() > 1000, "{}", expected.len());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_new_run_begins_where_the_old_one_ended() {
+        let source = source(7);
+        let begin = |not_before| source.begin("r", not_before).unwrap().position();
+        let start = begin(None);
+        assert_eq!(begin(Some(start + 5)), start + 5);
+        assert_eq!(begin(Some(start - 5)), start);
+    }
+
+    #[test]
+    fn other_settings_have_another_fingerprint_and_anothers_state_is_not_resumed() {
+        assert_eq!(source(7).settings(), source(7).settings());
+        assert_ne!(source(7).settings(), source(8).settings());
+        let state = source(7).begin("r", None).unwrap().state();
+        assert!(source(8).resume("r", &state).unwrap().is_none());
+        assert!(source(7).resume("r", &Value::Null).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_refusing_sink_is_given_no_further_tick() {
+        let mut feed = source(7).begin("r", None).unwrap();
+        let until = feed.position() + 100 * SECOND;
+        let mut seen = 0;
+        feed.emit(until, 5000, &mut |_| {
+            seen += 1;
+            seen < 3
+        })
+        .unwrap();
+        assert_eq!(seen, 3);
+        assert!(feed.position() < until);
+    }
+}
