@@ -1,0 +1,317 @@
+//! The role `provision`: bucket, ownership, topic, database, table, workgroups.
+//!
+//! Idempotent: it makes what is missing, alters what differs and may be
+//! altered, and refuses with one sentence what belongs to somebody else.
+//! `provisioning: Verify` only checks, `None` does nothing.
+
+mod bucket;
+mod catalog;
+mod lifecycle;
+mod ownership;
+mod topic;
+mod topic_config;
+mod workgroup;
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde::Serialize;
+use stockpipe_crds::pipeline::{Aws, Endpoint, Provisioning};
+
+use crate::aws::{Clients, explain};
+use crate::context::Context;
+use crate::secrets::SecretError;
+use crate::store::{Store, StoreError};
+
+pub use catalog::{IDENTITY_PARAMETER, glue_columns, partition_keys};
+pub use workgroup::{workgroup_name, workgroup_output};
+
+/// How long a service may be away at start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a pipeline could not be provisioned.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The credentials secret.
+    #[error("{0}")]
+    Secret(String),
+    /// S3.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A call to S3, Glue or Athena failed.
+    #[error("cannot {action}: {why}")]
+    Aws {
+        /// What was tried, with the thing's name.
+        action: String,
+        /// The service's own words.
+        why: String,
+        /// The service, for a message that it does not answer.
+        service: Service,
+        /// Whether it was not reached, or could not serve at this moment.
+        outage: bool,
+    },
+    /// A call to Kafka failed.
+    #[error("cannot {action}: {why}")]
+    Kafka {
+        /// What was tried, with the thing's name.
+        action: String,
+        /// Kafka's own words.
+        why: String,
+        /// Whether Kafka was not reached.
+        outage: bool,
+    },
+    /// Something belongs to another, or cannot become what the file says.
+    #[error("{0}")]
+    Refused(String),
+    /// A service did not answer for a minute.
+    #[error("{service} at {address} has not answered for {seconds} s: {why}")]
+    Unreachable {
+        /// Which.
+        service: Service,
+        /// Where.
+        address: String,
+        /// How long.
+        seconds: u64,
+        /// The last error.
+        why: String,
+    },
+}
+
+/// An external service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Kafka.
+    Kafka,
+    /// S3.
+    S3,
+    /// Glue.
+    Glue,
+    /// Athena.
+    Athena,
+}
+
+impl std::fmt::Display for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kafka => "Kafka",
+            Self::S3 => "S3",
+            Self::Glue => "Glue",
+            Self::Athena => "Athena",
+        })
+    }
+}
+
+impl From<SecretError> for ProvisionError {
+    fn from(error: SecretError) -> Self {
+        Self::Secret(error.to_string())
+    }
+}
+
+impl ProvisionError {
+    fn aws<E>(
+        service: Service,
+        action: impl Into<String>,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata,
+    {
+        let answered = error.raw_response().map(|r| r.status().as_u16());
+        Self::Aws {
+            action: action.into(),
+            why: explain(error),
+            service,
+            outage: answered.is_none_or(|s| s >= 500 || s == 429),
+        }
+    }
+
+    /// The service that was not reached or could not serve at this moment.
+    fn outage(&self) -> Option<Service> {
+        match self {
+            Self::Store(error) => error.is_outage().then_some(Service::S3),
+            Self::Aws {
+                service, outage, ..
+            } => outage.then_some(*service),
+            Self::Kafka { outage, .. } => outage.then_some(Service::Kafka),
+            Self::Secret(_) | Self::Refused(_) | Self::Unreachable { .. } => None,
+        }
+    }
+}
+
+/// Whether a missing thing is made or only missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Make it.
+    Manage,
+    /// Say so.
+    Verify,
+}
+
+impl Mode {
+    /// Refuses a missing or differing thing where nothing may be changed.
+    fn may_change(self, what: impl FnOnce() -> String) -> Result<(), ProvisionError> {
+        match self {
+            Self::Manage => Ok(()),
+            Self::Verify => Err(ProvisionError::Refused(format!(
+                "{} and provisioning is Verify: make it, or write `provisioning: Manage`",
+                what()
+            ))),
+        }
+    }
+}
+
+/// What `provision` shows on `/status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionStatus {
+    /// Everything is there.
+    pub done: bool,
+    /// The lake's id: `_stockpipe/<lakeId>/…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lake_id: Option<String>,
+    /// What was made or altered, one phrase each.
+    pub changes: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Why it is not done yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+/// Notes of one attempt.
+#[derive(Default)]
+struct Notes {
+    changes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    fn changed(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::info!("{what}");
+        self.changes.push(what);
+    }
+
+    fn warn(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        tracing::warn!("{what}");
+        self.warnings.push(what);
+    }
+}
+
+/// Makes or checks everything that the pipeline needs; waits up to a minute for a service that is away.
+///
+/// # Errors
+/// One sentence: what is refused and by whom, or which address does not answer.
+pub async fn run(ctx: &Context) -> Result<(), ProvisionError> {
+    let began = tokio::time::Instant::now();
+    let mut told = None;
+    loop {
+        let attempt = tokio::select! {
+            () = ctx.shutdown.cancelled() => return Ok(()),
+            attempt = provision(ctx) => attempt,
+        };
+        let error = match attempt {
+            Ok(status) => {
+                ctx.status.publish(&status);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let Some(service) = error.outage() else {
+            return Err(error);
+        };
+        let address = address_of(ctx, service);
+        if began.elapsed() >= PATIENCE {
+            return Err(ProvisionError::Unreachable {
+                service,
+                address,
+                seconds: PATIENCE.as_secs(),
+                why: error.to_string(),
+            });
+        }
+        if told != Some(service) {
+            told = Some(service);
+            tracing::warn!(%error, "{service} at {address} does not answer yet; trying for {} s", PATIENCE.as_secs());
+        }
+        ctx.status.publish(&ProvisionStatus {
+            waiting: Some(error.to_string()),
+            ..ProvisionStatus::default()
+        });
+        tokio::select! {
+            () = ctx.shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+async fn provision(ctx: &Context) -> Result<ProvisionStatus, ProvisionError> {
+    let pipeline = &ctx.pipeline;
+    let mode = match pipeline.provisioning {
+        Provisioning::Manage => Mode::Manage,
+        Provisioning::Verify => Mode::Verify,
+        Provisioning::None => {
+            return Ok(ProvisionStatus {
+                done: true,
+                ..ProvisionStatus::default()
+            });
+        }
+    };
+    let clients = Clients::connect(&pipeline.aws, &ctx.secrets).await?;
+    let mut notes = Notes::default();
+    let lake_id = provision_lake(ctx, &clients, mode, &mut notes).await?;
+    topic::provision(ctx, mode, &mut notes).await?;
+    catalog::provision(ctx, &clients.glue, &lake_id, mode, &mut notes).await?;
+    workgroup::provision(ctx, &clients.athena, &lake_id, mode, &mut notes).await?;
+    Ok(ProvisionStatus {
+        done: true,
+        lake_id: Some(lake_id),
+        changes: notes.changes,
+        warnings: notes.warnings,
+        waiting: None,
+    })
+}
+
+/// Bucket, conditional writes, ownership, lifecycle; the lake's id.
+async fn provision_lake(
+    ctx: &Context,
+    clients: &Clients,
+    mode: Mode,
+    notes: &mut Notes,
+) -> Result<String, ProvisionError> {
+    let lake = &ctx.pipeline.lake;
+    let region = &ctx.pipeline.aws.region;
+    bucket::provision(&clients.s3, &lake.bucket, region, mode, notes).await?;
+    let store = Store::new(clients.s3.clone(), &lake.bucket);
+    if mode == Mode::Manage {
+        store
+            .probe_conditional_writes(&format!("{}/probes", crate::ledger::CONTROL))
+            .await?;
+    }
+    let owner = ownership::provision(&store, &lake.prefix, &ctx.identity(), mode, notes).await?;
+    lifecycle::provision(&clients.s3, lake, &owner.lake_id, mode, notes).await?;
+    Ok(owner.lake_id)
+}
+
+fn address_of(ctx: &Context, service: Service) -> String {
+    let aws: &Aws = &ctx.pipeline.aws;
+    let endpoint = match service {
+        Service::Kafka => {
+            return ctx
+                .pipeline
+                .kafka
+                .bootstrap_servers
+                .clone()
+                .unwrap_or_default();
+        }
+        Service::S3 => &aws.endpoints.s3,
+        Service::Glue => &aws.endpoints.glue,
+        Service::Athena => &aws.endpoints.athena,
+    };
+    match endpoint {
+        Endpoint::Url(url) => url.clone(),
+        Endpoint::Unset | Endpoint::Aws | Endpoint::Embedded => format!("AWS {}", aws.region),
+    }
+}
