@@ -2,8 +2,9 @@
 //! CEL over the defaulted object.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
-use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::Value;
 
 use crate::schema::{fill_defaults, object_schema};
@@ -86,11 +87,18 @@ fn cel(object: &Value, old: Option<&Value>) -> Vec<Violation> {
     let Err(errors) = outcome else {
         return Vec::new();
     };
+    let mut fields = HashSet::new();
     errors
         .into_iter()
+        // One sentence a field: the first rule that is broken.
+        .filter(|error| fields.insert(error.field_path.clone()))
         .map(|error| {
-            debug_assert_eq!(error.kind, ErrorKind::ValidationFailure, "{error:?}");
-            Violation::new(error.field_path.trim_start_matches('.'), error.message)
+            // No rule can point at `metadata`, which is outside the definition:
+            // such a rule names the field in its message.
+            match error.message.strip_prefix("metadata.name ") {
+                Some(message) => Violation::new("metadata.name", message),
+                None => Violation::new(error.field_path.trim_start_matches('.'), error.message),
+            }
         })
         .collect()
 }

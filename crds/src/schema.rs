@@ -40,10 +40,26 @@ pub fn crd() -> CustomResourceDefinition {
 
 /// The definition as YAML, with a line that says where it comes from.
 pub fn crd_yaml() -> String {
-    let yaml = serde_norway::to_string(&crd()).expect("a definition is YAML");
+    let mut definition = serde_json::to_value(crd()).expect("a definition is JSON");
+    write_bounds_as_whole_numbers(&mut definition);
+    let yaml = serde_norway::to_string(&definition).expect("a definition is YAML");
     format!(
         "# Generated from crds/src/spec. Write it anew with: cargo run -p stockpipe-crds --example crd\n{yaml}"
     )
+}
+
+/// The Kubernetes types hold bounds as floats; ours are all whole.
+fn write_bounds_as_whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(object) => object.values_mut().for_each(write_bounds_as_whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(write_bounds_as_whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0) {
+                *value = Value::from(whole as i64);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The polished schema of a whole `StockPipeline` object.

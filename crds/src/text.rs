@@ -56,7 +56,7 @@ pub struct TextError {
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.value, self.message)
+        write!(f, "{:?} {}", self.value, self.message)
     }
 }
 

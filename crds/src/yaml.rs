@@ -73,7 +73,18 @@ fn read(text: &str) -> Result<(StockPipeline, usize), Vec<Violation>> {
         Err(error) => {
             let path = error.path().to_string();
             let path = if path == "." { String::new() } else { path };
-            let violation = Violation::new(path, format!("cannot be read: {}", error.inner()));
+            let mut message = error.inner().to_string();
+            let field = path.rsplit('.').next().unwrap_or_default();
+            if let Some(rest) = message.strip_prefix(&format!("{field:?} ")) {
+                // A field's own name is told by its path.
+                message = rest.to_owned();
+            }
+            // Our own types say what to write; other errors need a verb.
+            let message = match message.starts_with("must ") || message.starts_with('"') {
+                true => message,
+                false => format!("cannot be read: {message}"),
+            };
+            let violation = Violation::new(path, message);
             Err(located(text, document, vec![violation]))
         }
     }
@@ -155,7 +166,7 @@ fn located(text: &str, document: usize, mut violations: Vec<Violation>) -> Vec<V
             match (line_of(text, document, path), parent(path)) {
                 (Some(line), _) => break Some(line),
                 (None, Some(shorter)) => path = shorter,
-                (None, None) => break None,
+                (None, None) => break line_of(text, document, ""),
             }
         };
     }

@@ -59,8 +59,7 @@ pub const KIND: &str = "StockPipeline";
     printcolumn(name = "Last Report", type_ = "string", json_path = ".status.lastReport", description = "Newest report and its state"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 24 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
-        .message("must be at most 24 lower-case letters, digits and '-', starting with a letter, because it prefixes every child's name; write for instance us-equities")
-        .field_path(".metadata.name"),
+        .message("metadata.name must be at most 24 lower-case letters, digits and '-', starting with a letter, because it prefixes every child's name; write for instance us-equities"),
     validation = rules::immutable("lake.bucket"),
     validation = rules::immutable_or_default("lake.prefix", "{}.metadata.name + '/ticks'"),
     validation = rules::immutable("lake.partitionBy"),

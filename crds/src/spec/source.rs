@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::defaults;
 use super::secret::SecretName;
@@ -153,7 +154,7 @@ pub struct ColumnsSpec {
 
 /// One mapped column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "Value")]
 pub enum ColumnSpec {
     /// A column of the file, by its header.
     Header(HeaderName),
@@ -162,12 +163,29 @@ pub enum ColumnSpec {
 }
 
 /// The same value in every row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConstColumn {
     /// The value.
     #[serde(rename = "const")]
     pub value: HeaderName,
+}
+
+impl TryFrom<Value> for ColumnSpec {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let text = |text: &str| HeaderName::new(text).map_err(|error| error.to_string());
+        match &value {
+            Value::String(header) => return text(header).map(ColumnSpec::Header),
+            Value::Object(object) => {
+                if let (1, Some(Value::String(constant))) = (object.len(), object.get("const")) {
+                    return text(constant).map(|value| ColumnSpec::Const(ConstColumn { value }));
+                }
+            }
+            _ => {}
+        }
+        Err("must be a column's header, or {const: X} for the same value in every row".to_owned())
+    }
 }
 
 /// A header or a constant has two JSON types, which a structural schema cannot
