@@ -276,6 +276,11 @@ fn planning_fault(error: DataFusionError, query: &Query) -> Fault {
         }
     }
     if let DataFusionError::Plan(what) = error.find_root()
+        && what.starts_with("Cannot create filter with non-boolean predicate")
+    {
+        return Fault::user("TYPE_MISMATCH", "WHERE clause must evaluate to a boolean");
+    }
+    if let DataFusionError::Plan(what) = error.find_root()
         && what.contains("GROUP BY")
     {
         let name = what.split('"').nth(1).unwrap_or_default();

@@ -168,3 +168,6 @@ fn data_catalog(body: &Value) -> Result<Value, AwsError> {
 fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::client("InvalidRequestException", message)
 }
+
+#[cfg(test)]
+mod tests;

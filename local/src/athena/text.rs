@@ -75,15 +75,12 @@ impl TextScan {
         let schema = Arc::new(self.columns.project(&in_file)?);
         match &self.format {
             Format::Csv(csv) => Ok(Rows::Csv(CsvRows::new(csv.clone(), schema, in_file, uri))),
-            _ => Ok(Rows::Json(
-                Box::new(
-                    ReaderBuilder::new(schema)
-                        .with_batch_size(BATCH)
-                        .with_coerce_primitive(true)
-                        .build_decoder()?,
-                ),
-                0,
-            )),
+            _ => Ok(Rows::Json(Box::new(
+                ReaderBuilder::new(schema)
+                    .with_batch_size(BATCH)
+                    .with_coerce_primitive(true)
+                    .build_decoder()?,
+            ))),
         }
     }
 
@@ -121,20 +118,15 @@ impl TextScan {
             let chunk = chunk?;
             let unpack = unpack.get_or_insert_with(|| Unpack::of(&file.uri, &chunk));
             let text = unpack.push(&chunk).map_err(|e| bad(&file.uri, &e))?;
-            let mut rest = text.as_slice();
-            while !rest.is_empty() {
-                let taken = rows.push(rest).map_err(|e| rephrase(&file.uri, e))?;
-                rest = &rest[taken..];
-                if (!rest.is_empty() || rows.full())
-                    && let Some(batch) = rows.take().map_err(|e| rephrase(&file.uri, e))?
-                    && out.send(Ok(self.with_keys(&batch, file)?)).await.is_err()
-                {
-                    return Ok(());
-                }
+            if !self.decode(&text, &mut rows, file, out).await? {
+                return Ok(());
             }
         }
         if let Some(unpack) = unpack {
-            unpack.finish().map_err(|e| bad(&file.uri, &e))?;
+            let text = unpack.finish().map_err(|e| bad(&file.uri, &e))?;
+            if !self.decode(&text, &mut rows, file, out).await? {
+                return Ok(());
+            }
         }
         rows.end().map_err(|e| rephrase(&file.uri, e))?;
         while let Some(batch) = rows.take().map_err(|e| rephrase(&file.uri, e))? {
@@ -143,6 +135,28 @@ impl TextScan {
             }
         }
         Ok(())
+    }
+
+    /// Decodes `text`, sending full batches; false once nobody takes them.
+    async fn decode(
+        &self,
+        text: &[u8],
+        rows: &mut Rows,
+        file: &TextFile,
+        out: &tokio::sync::mpsc::Sender<DfResult<RecordBatch>>,
+    ) -> DfResult<bool> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let taken = rows.push(rest).map_err(|e| rephrase(&file.uri, e))?;
+            rest = &rest[taken..];
+            if !rest.is_empty()
+                && let Some(batch) = rows.take().map_err(|e| rephrase(&file.uri, e))?
+                && out.send(Ok(self.with_keys(&batch, file)?)).await.is_err()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -211,19 +225,21 @@ impl Unpack {
         }
     }
 
-    /// Fails when the compressed data ends in the middle.
-    fn finish(self) -> std::io::Result<()> {
+    /// What was held back; fails when the data ends in the middle.
+    fn finish(self) -> std::io::Result<Vec<u8>> {
         match self {
-            Self::Plain => Ok(()),
-            Self::Gzip(mut decoder) => decoder.try_finish(),
+            Self::Plain => Ok(Vec::new()),
+            Self::Gzip(mut decoder) => {
+                decoder.try_finish()?;
+                Ok(std::mem::take(decoder.get_mut()))
+            }
         }
     }
 }
 
 /// Turns text into rows.
 enum Rows {
-    /// A decoder and the rows it holds.
-    Json(Box<Decoder>, usize),
+    Json(Box<Decoder>),
     Csv(CsvRows),
 }
 
@@ -231,15 +247,8 @@ impl Rows {
     /// Takes some of `text`; returns how many bytes.
     fn push(&mut self, text: &[u8]) -> DfResult<usize> {
         match self {
-            Self::Json(decoder, _) => Ok(decoder.decode(text)?),
+            Self::Json(decoder) => Ok(decoder.decode(text)?),
             Self::Csv(csv) => csv.push(text),
-        }
-    }
-
-    fn full(&self) -> bool {
-        match self {
-            Self::Json(decoder, _) => decoder.len() >= BATCH,
-            Self::Csv(csv) => csv.rows >= BATCH,
         }
     }
 
@@ -253,7 +262,7 @@ impl Rows {
 
     fn take(&mut self) -> DfResult<Option<RecordBatch>> {
         match self {
-            Self::Json(decoder, _) => Ok(decoder.flush()?),
+            Self::Json(decoder) => Ok(decoder.flush()?),
             Self::Csv(csv) => csv.take(),
         }
     }
@@ -482,8 +491,8 @@ mod tests {
         for chunk in packed.chunks(3) {
             text.extend(unpack.push(chunk).unwrap());
         }
+        text.extend(unpack.finish().unwrap());
         assert_eq!(text, b"{\"a\":1}\n");
-        unpack.finish().unwrap();
         let mut cut = Unpack::of("s3://b/x.json.gz", &packed);
         cut.push(&packed[..packed.len() - 6]).unwrap();
         assert!(cut.finish().is_err());

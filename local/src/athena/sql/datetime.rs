@@ -12,7 +12,7 @@ use jiff::{Span, SpanRound, Unit};
 
 use super::super::fault::Fault;
 use super::super::render;
-use super::functions::{Call, Kind, Overload, Returns, longs, strings};
+use super::functions::{Call, Kind, Overload, Returns, Run, longs, strings};
 
 const DAY: i64 = 86_400_000;
 
@@ -103,7 +103,7 @@ pub(super) fn table() -> Vec<(&'static str, Vec<Overload>)> {
             ],
         ),
     ];
-    let parts: [(&'static str, fn(&Call<'_>) -> Result<ArrayRef, Fault>); 8] = [
+    let parts: [(&'static str, Run); 8] = [
         ("year", |c| part(c, |d, _| i64::from(d.year()))),
         ("quarter", |c| {
             part(c, |d, _| i64::from((d.month() + 2) / 3))
@@ -133,7 +133,7 @@ pub(super) fn table() -> Vec<(&'static str, Vec<Overload>)> {
             ],
         ));
     }
-    let times: [(&'static str, fn(&Call<'_>) -> Result<ArrayRef, Fault>); 4] = [
+    let times: [(&'static str, Run); 4] = [
         ("hour", |c| part(c, |_, ms| ms / 3_600_000)),
         ("minute", |c| part(c, |_, ms| ms / 60_000 % 60)),
         ("second", |c| part(c, |_, ms| ms / 1000 % 60)),

@@ -40,6 +40,9 @@ pub(super) const TRY_TO_BOOLEAN: &str = "$try_to_boolean";
 /// Its first argument, if Trino casts that to the type of the second.
 pub(super) const CASTABLE: &str = "$castable";
 
+/// The values of approx_percentile, as doubles.
+pub(super) const PERCENTILE_INPUT: &str = "$percentile_input";
+
 /// The kind of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -134,7 +137,8 @@ pub(super) struct Call<'a> {
     pub(super) returns: &'a DataType,
 }
 
-type Run = fn(&Call<'_>) -> Result<ArrayRef, Fault>;
+/// Computes a call's rows.
+pub(super) type Run = fn(&Call<'_>) -> Result<ArrayRef, Fault>;
 
 /// One way to call a function.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +230,13 @@ impl ScalarUDFImpl for TrinoFunction {
     fn return_type(&self, args: &[DataType]) -> DfResult<DataType> {
         match self.select(args) {
             Some((overload, types)) => {
+                if self.name == PERCENTILE_INPUT && integer_digits(&args[0]).is_some() {
+                    return Err(Fault::unsupported(format!(
+                        "approx_percentile of {} (cast it to double)",
+                        trino_name(&args[0])
+                    ))
+                    .through_planning());
+                }
                 if self.name == CASTABLE || self.name == ROUND_HALF_UP {
                     castable(self.name, &types)?;
                 }
@@ -468,6 +479,13 @@ fn table() -> Vec<(&'static str, Vec<Overload>)> {
         (
             TRY_TO_BOOLEAN,
             vec![o(&[Any], Returns::Boolean, try_to_boolean)],
+        ),
+        (
+            PERCENTILE_INPUT,
+            vec![
+                o(&[Integer], Returns::Same(0), first),
+                o(&[Double], Returns::Double, first),
+            ],
         ),
         (CASTABLE, vec![o(&[Any, Any], Returns::Same(0), first)]),
         ("typeof", vec![o(&[Any], Returns::Varchar, type_of)]),

@@ -285,9 +285,6 @@ impl VisitorMut for Rewriter<'_> {
             .first()
             .map(|i| i.span.start.into())
             .unwrap_or_default();
-        if idents.iter().any(|i| i.quote_style == Some('`')) {
-            return ControlFlow::Break(backquote(at));
-        }
         idents.iter_mut().for_each(lower);
         let names: Vec<&str> = idents.iter().map(|i| i.value.as_str()).collect();
         let (database, table) = match names.as_slice() {
@@ -403,15 +400,6 @@ impl VisitorMut for Rewriter<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn backquote(at: Position) -> Fault {
-    Fault::user(
-        "SYNTAX_ERROR",
-        format!(
-            "{at}: backquoted identifiers are not supported; use double quotes to quote identifiers"
-        ),
-    )
 }
 
 fn allowed_query(query: &ast::Query) -> Result<(), Fault> {
@@ -736,14 +724,11 @@ impl Rewriter<'_> {
         let taken = |boxed: &mut Box<Expr>| std::mem::replace(boxed.as_mut(), null());
         Ok(Some(match expr {
             Expr::Identifier(ident) => {
-                self.column(ident)?;
+                self.column(ident);
                 return Ok(None);
             }
             Expr::CompoundIdentifier(idents) => {
                 for ident in idents.iter_mut() {
-                    if ident.quote_style == Some('`') {
-                        return Err(backquote(ident.span.start.into()));
-                    }
                     lower(ident);
                 }
                 if let (Some(first), Some(last)) = (idents.first(), idents.last()) {
@@ -931,14 +916,10 @@ impl Rewriter<'_> {
         }))
     }
 
-    fn column(&mut self, ident: &mut Ident) -> Result<(), Fault> {
+    fn column(&mut self, ident: &mut Ident) {
         let at = ident.span.start.into();
-        if ident.quote_style == Some('`') {
-            return Err(backquote(at));
-        }
         lower(ident);
         self.columns.push((ident.value.clone(), at));
-        Ok(())
     }
 
     fn function(&mut self, function: &mut Function, at: Position) -> Result<Option<Expr>, Fault> {
@@ -1360,7 +1341,10 @@ fn aggregate_form(
             set_args(
                 function,
                 "approx_percentile_cont",
-                vec![args.remove(0), share],
+                vec![
+                    call(functions::PERCENTILE_INPUT, vec![args.remove(0)]),
+                    share,
+                ],
             );
             return Ok(None);
         }
@@ -1422,14 +1406,7 @@ fn scalar_form(name: &str, mut args: Vec<Expr>, at: Position) -> Result<Option<E
                 .iter()
                 .map(|a| Expr::IsNull(Box::new(a.clone())))
                 .reduce(|a, b| binary(a, "OR", b, at));
-            let value = call(
-                if name == "greatest" {
-                    "$greatest"
-                } else {
-                    "$least"
-                },
-                args,
-            );
+            let value = call(name, args);
             match any_null {
                 Some(any_null) => case(vec![(any_null, null())], Some(value)),
                 None => value,

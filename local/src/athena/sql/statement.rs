@@ -152,6 +152,20 @@ impl Statement {
 
     fn command(dialect: &AthenaDialect, tokens: &[TokenWithSpan]) -> Result<Command, Fault> {
         let mut words = Words { tokens, at: 0 };
+        let quoted = tokens
+            .iter()
+            .find(|t| matches!(&t.token, Token::Word(w) if w.quote_style == Some('`')));
+        // Hive's statements take backquotes, Trino's do not.
+        let trino = matches!(
+            words.keyword(),
+            Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::EXPLAIN
+        ) || words.next_is(0, "CREATE") && words.next_is(1, "TABLE");
+        if let Some(token) = quoted.filter(|_| trino) {
+            return Err(syntax(
+                token.span.start.into(),
+                "backquoted identifiers are not supported; use double quotes to quote identifiers",
+            ));
+        }
         match words.keyword() {
             Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE => {
                 Ok(Command::Query(query(dialect, tokens)?))
