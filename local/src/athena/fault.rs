@@ -89,7 +89,18 @@ impl From<DataFusionError> for Fault {
                 "Query exhausted resources at this scale factor: it needs more memory than the local Athena may use",
             ),
             DataFusionError::ArrowError(e, _) => arrow(e),
-            DataFusionError::NotImplemented(what) => Self::unsupported(first_sentence(what)),
+            DataFusionError::NotImplemented(what) => {
+                let what = first_sentence(what);
+                // Never show the planner's own structures.
+                if what.contains('{') || what.contains("logical expression") {
+                    Self::unsupported("this form of query or subquery")
+                } else {
+                    Self::unsupported(what)
+                }
+            }
+            DataFusionError::Plan(what) if what.contains("requires a boolean") => {
+                Self::user("TYPE_MISMATCH", first_sentence(what))
+            }
             DataFusionError::Plan(what) | DataFusionError::Configuration(what) => {
                 Self::user("SYNTAX_ERROR", first_sentence(what))
             }
@@ -215,6 +226,70 @@ fn first_sentence(text: &str) -> String {
     ] {
         line = line.strip_prefix(prefix).unwrap_or(line);
     }
-    let line = line.split("\n\nbacktrace").next().unwrap_or(line);
-    line.trim_end_matches('.').to_owned()
+    trino_types(line.trim_end_matches('.'))
+}
+
+/// Names of Arrow's types as Trino's.
+fn trino_types(text: &str) -> String {
+    const NAMES: [(&str, &str); 14] = [
+        ("LargeUtf8", "varchar"),
+        ("Utf8View", "varchar"),
+        ("Utf8", "varchar"),
+        ("Boolean", "boolean"),
+        ("Int8", "tinyint"),
+        ("Int16", "smallint"),
+        ("Int32", "integer"),
+        ("UInt64", "bigint"),
+        ("Int64", "bigint"),
+        ("Float32", "real"),
+        ("Float64", "double"),
+        ("Decimal128", "decimal"),
+        ("Date32", "date"),
+        ("Timestamp(ms)", "timestamp(3)"),
+    ];
+    NAMES.iter().fold(text.to_owned(), |text, (arrow, trino)| {
+        text.replace(arrow, trino)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_comes_through_every_wrapping() {
+        let fault = Fault::user("DIVISION_BY_ZERO", "Division by zero");
+        let wrapped = DataFusionError::from(fault.clone())
+            .context("while running")
+            .context("at the end");
+        assert_eq!(Fault::from(wrapped), fault);
+        let arrow =
+            arrow::error::ArrowError::ExternalError(Box::new(DataFusionError::from(fault.clone())));
+        assert_eq!(Fault::from(DataFusionError::from(arrow)), fault);
+        let planned = DataFusionError::Plan(format!(
+            "{} No function matches",
+            fault.clone().through_planning()
+        ));
+        assert_eq!(Fault::from(planned), fault);
+    }
+
+    #[test]
+    fn words_of_the_engine_are_not_shown() {
+        for (error, message) in [
+            (
+                DataFusionError::Plan("no Utf8 here.\nbacktrace".into()),
+                "SYNTAX_ERROR: no varchar here",
+            ),
+            (
+                DataFusionError::NotImplemented("Exists(Exists { subquery })".into()),
+                "NOT_SUPPORTED: this form of query or subquery is not supported by the local Athena",
+            ),
+            (
+                DataFusionError::Execution("Divide by zero error".into()),
+                "DIVISION_BY_ZERO: Division by zero",
+            ),
+        ] {
+            assert_eq!(Fault::from(error).message, message);
+        }
+    }
 }

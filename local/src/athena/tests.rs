@@ -637,6 +637,14 @@ async fn aggregates_windows_and_orders_are_trinos() {
         .rows("SELECT 1 AS A UNION ALL SELECT 2.5 ORDER BY a")
         .await;
     assert_eq!(order(union), "1.0 2.5");
+    let distinct = cloud
+        .rows(&format!(
+            "SELECT DISTINCT upper(s) FROM {values} ORDER BY upper(s) DESC"
+        ))
+        .await;
+    assert_eq!(order(distinct), "D B A ∅");
+    let bare = cloud.rows("VALUES (1, 'a'), (2, 'b')").await;
+    assert_eq!(joined(&bare[0]), "_col0|_col1");
     let doubled = cloud.rows("SELECT 1 AS x, 2 AS X, 3").await;
     assert_eq!(joined(&doubled[0]), "x|X|_col2");
     assert_eq!(joined(&doubled[1]), "1|2|3");
@@ -729,6 +737,18 @@ async fn what_is_wrong_is_said_in_athenas_words() {
         (
             "SELECT 1 FROM ticks WHERE price",
             "TYPE_MISMATCH: WHERE clause must evaluate to a boolean",
+        ),
+        (
+            "SELECT NOT symbol FROM ticks",
+            "TYPE_MISMATCH: Unary operator 'NOT' requires a boolean expression, got varchar",
+        ),
+        (
+            "SELECT EXISTS (SELECT 1 FROM ticks)",
+            "NOT_SUPPORTED: this form of query or subquery",
+        ),
+        (
+            "SELECT timestamp '2026-11-20 15:00:00 Europe/Paris'",
+            "NOT_SUPPORTED: a timestamp literal in another zone than UTC",
         ),
         (
             "SELECT approx_percentile(1, 0.5)",

@@ -16,12 +16,17 @@ const DOUBLE: &str = "$double";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct OutputNames {
     written: HashMap<String, String>,
+    /// The query is a bare VALUES, whose columns have no names.
+    values: bool,
 }
 
 impl OutputNames {
     /// Notes the output's names, and makes those that occur twice distinct.
     pub(super) fn take(query: &mut ast::Query) -> Self {
-        let mut names = Self::default();
+        let mut names = Self {
+            values: matches!(query.body.as_ref(), SetExpr::Values(_)),
+            ..Self::default()
+        };
         if let Some(select) = first_select(&mut query.body) {
             names.select(select);
         }
@@ -67,7 +72,7 @@ impl OutputNames {
 
     /// The output name of the column at `index` that is planned as `field`.
     pub(in super::super) fn shown(&self, index: usize, field: &str) -> String {
-        if field.starts_with(UNNAMED) {
+        if self.values || field.starts_with(UNNAMED) {
             return format!("_col{index}");
         }
         self.written

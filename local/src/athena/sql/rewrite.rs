@@ -207,6 +207,11 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(order) = &mut query.order_by
             && let OrderByKind::Expressions(exprs) = &mut order.kind
         {
+            if let SetExpr::Select(select) = query.body.as_ref()
+                && select.distinct.is_some()
+            {
+                exprs.iter_mut().for_each(|e| by_ordinal(e, select));
+            }
             exprs.iter_mut().for_each(|e| keep(&mut e.expr));
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
@@ -399,6 +404,25 @@ impl VisitorMut for Rewriter<'_> {
             *expr = rewritten;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Orders by the output column that is the same expression: with DISTINCT,
+/// DataFusion looks for it among the input's columns.
+fn by_ordinal(order: &mut OrderByExpr, select: &ast::Select) {
+    let wanted = order.expr.to_string();
+    let same = select
+        .projection
+        .iter()
+        .position(|item| matches!(item, SelectItem::UnnamedExpr(e) if e.to_string() == wanted));
+    let wildcard = select.projection.iter().any(|item| {
+        !matches!(
+            item,
+            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+        )
+    });
+    if let (Some(index), false) = (same, wildcard) {
+        order.expr = number(&(index + 1).to_string(), order.expr.span());
     }
 }
 
@@ -1140,6 +1164,11 @@ fn typed_literal(typed: &ast::TypedString, at: Position) -> Result<Expr, Fault> 
                 Some(local) => (local, true),
                 None => (value.trim(), false),
             };
+            if local.split_whitespace().count() > 2 {
+                return Err(Fault::unsupported(format!(
+                    "a timestamp literal in another zone than UTC ({value})"
+                )));
+            }
             if local
                 .split_once('.')
                 .is_some_and(|(_, fraction)| fraction.len() > 3)
