@@ -152,7 +152,8 @@ impl Audit<'_> {
             });
         }
         let store = self.store;
-        let mut fetched = futures::stream::iter(files.into_iter().map(|(file, table)| async move {
+        let mut fetched =
+            futures::stream::iter(files.into_iter().map(|(file, table)| async move {
                 let bytes = file::fetch(store, claim, &file, place).await?;
                 Ok::<_, AuditError>((file, table, bytes))
             }))

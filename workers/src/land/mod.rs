@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use stockpipe_crds::worker_status::WorkerState;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use stockpipe_crds::worker_status::WorkerState;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -160,7 +160,7 @@ struct Lander<'a> {
     board: Board,
     draining: Draining,
     encoders: Encoders,
-    
+
     held: Arc<AtomicU64>,
 }
 
@@ -187,7 +187,7 @@ impl<'a> Lander<'a> {
             board: Board::default(),
             encoders: Encoders::new(Handle::current(), threads, draining.clone()),
             draining,
-            
+
             held: Arc::default(),
         })
     }
@@ -328,7 +328,7 @@ impl<'a> Lander<'a> {
             commands,
             sender,
             stop: stop.clone(),
-            
+
             held: Arc::clone(&self.held),
         };
         drop(consumer);
@@ -454,9 +454,11 @@ impl<'a> Lander<'a> {
         self.publish_status(state);
     }
 
-        fn publish_status(&self, state: WorkerState) {
+    fn publish_status(&self, state: WorkerState) {
         let buffered = self.held.load(Ordering::Relaxed) + self.draining.bytes();
-        let status = self.board.complete(self.ctx, &self.owner_name, state, buffered);
+        let status = self
+            .board
+            .complete(self.ctx, &self.owner_name, state, buffered);
         self.ctx.status.publish(&status);
     }
 }

@@ -560,7 +560,9 @@ impl PartitionLander {
             .persist(|| self.chain.put_tip(tip))
             .await;
         self.board.update(self.partition, |p| {
-            p.watermark = tip.visible_watermark.and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
+            p.watermark = tip
+                .visible_watermark
+                .and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
             p.position = tip.end + 1;
         });
     }

@@ -74,7 +74,7 @@ pub struct Poller {
     pub sender: mpsc::Sender<Command>,
     /// When to end.
     pub stop: CancellationToken,
-    
+
     /// Bytes in buffers; shown.
     pub held: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -585,7 +585,6 @@ impl Polling {
             }
             Relief::Flow => {}
         }
-        
     }
 
     fn show(&self) {
@@ -594,19 +593,29 @@ impl Polling {
                 continue;
             };
             let next = flow.buffer.next();
-            let end = self.p.consumer.context().end(partition).unwrap_or(next).max(next);
+            let end = self
+                .p
+                .consumer
+                .context()
+                .end(partition)
+                .unwrap_or(next)
+                .max(next);
             let read_all = flow.at_end && flow.buffer.records() == 0;
             self.p.board.update(partition, |p| {
                 p.end = end;
                 // Offsets without records after the last one never land.
-                p.lag = if read_all && p.position == next { 0 } else { end - p.position };
+                p.lag = if read_all && p.position == next {
+                    0
+                } else {
+                    end - p.position
+                };
             });
         }
     }
 
     // The end.
 
-        /// Carries out rebalances that came while draining, without landing anything of them.
+    /// Carries out rebalances that came while draining, without landing anything of them.
     fn follow(&self) {
         let consumer = &self.p.consumer;
         while let Some(rebalance) = consumer.context().next_rebalance() {

@@ -123,7 +123,9 @@ impl Board {
             let known = state.conditions.get(&(reason, partition));
             if known.is_none_or(|(m, _)| *m != message) {
                 tracing::error!(reason = reason.name(), "{message}");
-                state.conditions.insert((reason, partition), (message, Timestamp::now()));
+                state
+                    .conditions
+                    .insert((reason, partition), (message, Timestamp::now()));
             }
         });
     }
@@ -185,8 +187,16 @@ fn conditions(all: &BTreeMap<(Reason, Option<i32>), (String, Timestamp)>) -> Vec
         if shown.iter().any(|c| c.kind == reason.kind()) {
             continue;
         }
-        let same: Vec<_> = all.iter().filter(|((r, _), _)| r == reason).map(|(_, v)| v).collect();
-        let first: Vec<&str> = same.iter().take(SENTENCES).map(|(m, _)| m.as_str()).collect();
+        let same: Vec<_> = all
+            .iter()
+            .filter(|((r, _), _)| r == reason)
+            .map(|(_, v)| v)
+            .collect();
+        let first: Vec<&str> = same
+            .iter()
+            .take(SENTENCES)
+            .map(|(m, _)| m.as_str())
+            .collect();
         let mut message = first.join("; ");
         if same.len() > SENTENCES {
             message.push_str(&format!("; and {} partitions more", same.len() - SENTENCES));
@@ -196,7 +206,11 @@ fn conditions(all: &BTreeMap<(Reason, Option<i32>), (String, Timestamp)>) -> Vec
             ok: false,
             reason: reason.name().to_owned(),
             message,
-            since: same.iter().map(|(_, since)| *since).min().unwrap_or(Timestamp::UNIX_EPOCH),
+            since: same
+                .iter()
+                .map(|(_, since)| *since)
+                .min()
+                .unwrap_or(Timestamp::UNIX_EPOCH),
         });
     }
     shown
@@ -210,14 +224,30 @@ mod tests {
     fn one_condition_of_each_kind_is_shown_with_its_worst_reason() {
         let board = Board::default();
         for partition in 0..5 {
-            board.raise(Reason::LogDiverged, Some(partition), format!("sentence {partition}"));
+            board.raise(
+                Reason::LogDiverged,
+                Some(partition),
+                format!("sentence {partition}"),
+            );
         }
         board.raise(Reason::RecordsLost, Some(1), "lost".into());
         board.show(Reason::PartitionsUnregistered, Some("Glue is away".into()));
         let shown = board.with(|state| conditions(&state.conditions));
-        let heads: Vec<_> = shown.iter().map(|c| (c.kind.as_str(), c.reason.as_str())).collect();
-        assert_eq!(heads, [("Landing", "LogDiverged"), ("Cataloged", "PartitionsUnregistered")]);
-        assert_eq!(shown[0].message, "sentence 0; sentence 1; sentence 2; and 2 partitions more");
+        let heads: Vec<_> = shown
+            .iter()
+            .map(|c| (c.kind.as_str(), c.reason.as_str()))
+            .collect();
+        assert_eq!(
+            heads,
+            [
+                ("Landing", "LogDiverged"),
+                ("Cataloged", "PartitionsUnregistered")
+            ]
+        );
+        assert_eq!(
+            shown[0].message,
+            "sentence 0; sentence 1; sentence 2; and 2 partitions more"
+        );
         assert!(shown.iter().all(|c| !c.ok));
     }
 
