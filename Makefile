@@ -1,0 +1,70 @@
+# `make run` runs a whole pipeline on this machine; `make test` passes the tests.
+# `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockpipe
+# Outside the clone, so that another clone finds the dependencies built.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+ARGS ?=
+
+.PHONY: help
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what the build needs (Debian packages when root), or name it
+	@scripts/setup build
+
+.PHONY: build
+build: setup ## Build the command and the worker
+	@cargo build --workspace --bins
+
+.PHONY: run
+run: build ## Run the quickstart pipeline until ctrl-C (make run ARGS='--for 30s')
+	@exec "$(CARGO_TARGET_DIR)/debug/stockpipe" up $(ARGS)
+
+.PHONY: test
+test: setup ## Pass the tests that need nothing but Rust
+	@cargo build --workspace --bins
+	@cargo test --workspace
+
+.PHONY: test-real
+test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Python clients
+	@scripts/setup real
+	@STOCKPIPE_REAL=1 cargo test -p stockpipe-tests --test e2e -- real:: --nocapture
+
+.PHONY: test-destruction
+test-destruction: build ## Kill the producer and the lander at every write point, three times each
+	@STOCKPIPE_DESTRUCTION=1 cargo test -p stockpipe-tests --test e2e -- destruction:: --nocapture
+
+.PHONY: lint
+lint: setup ## Formatting, lints, licences, the page's checks
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/lint
+
+.PHONY: crd
+crd: ## Regenerate crds/yaml/
+	@cargo run -q -p stockpipe-crds --example crd
+
+.PHONY: dashboard
+dashboard: ## Rebuild the page's bundle (needs Node)
+	@cd dashboard && npm ci --no-audit --no-fund && npm run check && npm run build
+
+.PHONY: bench
+bench: bench-market bench-pipeline ## Every benchmark
+
+.PHONY: bench-market
+bench-market: setup ## Codecs and simulator, ticks a second on one core
+	@cargo bench -p stockpipe-market
+
+.PHONY: bench-pipeline
+bench-pipeline: build ## Produced and landed ticks a second in one process, with its memory
+	@scripts/bench-pipeline
+
+.PHONY: clean
+clean: ## Remove the build cache
+	@rm -rf "$(CARGO_TARGET_DIR)"
