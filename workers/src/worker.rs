@@ -33,6 +33,15 @@ pub struct Invocation {
     pub page: SocketAddr,
 }
 
+/// Annotation that tells a worker which cluster, or which data directory, its pipeline is of.
+pub const CLUSTER_ID: &str = "stockpipe.dev/cluster-id";
+
+/// The cluster that `resource` names.
+#[must_use]
+pub fn cluster_id(resource: &stockpipe_crds::StockPipeline) -> Option<String> {
+    resource.metadata.annotations.as_ref()?.get(CLUSTER_ID).cloned()
+}
+
 /// Runs one role to its end or to SIGTERM; the process's exit code.
 #[must_use]
 pub fn main(invocation: Invocation) -> ExitCode {
@@ -72,8 +81,12 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     failpoint::arm_from_environment()?;
     let text = std::fs::read_to_string(&invocation.pipeline)
         .map_err(|e| format!("cannot read {}: {e}", invocation.pipeline.display()))?;
-    let (pipeline, cluster_id) =
-        Pipeline::from_worker_file(&text, &invocation.pipeline.display().to_string())?;
+    let name = invocation.pipeline.display().to_string();
+    let resource = stockpipe_crds::load(&text, &name)?;
+    let pipeline = Pipeline::from_yaml(&text, &name)?;
+    let cluster_id = cluster_id(&resource).ok_or_else(|| {
+        format!("{name}: metadata.annotations has no `{CLUSTER_ID}`: write the identity of the cluster there")
+    })?;
     let shutdown = CancellationToken::new();
     let context = Context {
         pipeline: Arc::new(pipeline),

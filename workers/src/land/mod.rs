@@ -20,13 +20,12 @@ pub mod stage;
 pub mod status;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use stockpipe_crds::worker_status::WorkerState;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +45,7 @@ use partition::PartitionLander;
 use partitions::Registrar;
 use poll::{PollEnd, Poller};
 use stage::Stager;
-use status::{Board, Reason};
+use status::{Board, ConditionKind, LanderStatus};
 
 /// Uploads at a time.
 const UPLOADS: usize = 8;
@@ -160,7 +159,7 @@ struct Lander<'a> {
     board: Board,
     draining: Draining,
     encoders: Encoders,
-
+    paused: Arc<AtomicBool>,
     held: Arc<AtomicU64>,
 }
 
@@ -187,7 +186,7 @@ impl<'a> Lander<'a> {
             board: Board::default(),
             encoders: Encoders::new(Handle::current(), threads, draining.clone()),
             draining,
-
+            paused: Arc::default(),
             held: Arc::default(),
         })
     }
@@ -198,7 +197,6 @@ impl<'a> Lander<'a> {
         let since = Instant::now();
         let mut said = false;
         loop {
-            self.publish_status(WorkerState::Waiting);
             let why = match Owner::read(&self.store, &lake.prefix).await {
                 Ok(Some(owner)) if owner.identity == self.ctx.identity() => return Ok(owner),
                 Ok(Some(owner)) => {
@@ -246,7 +244,7 @@ impl<'a> Lander<'a> {
                 Ok(found) if self.accepted(ledger, found).await => return found.id,
                 Ok(found) => {
                     self.board.raise(
-                        Reason::LogDiverged,
+                        ConditionKind::LogDiverged,
                         None,
                         format!(
                             "topic `{topic}` was deleted and made again (its id is now {}): nothing of it is landed \
@@ -254,7 +252,7 @@ impl<'a> Lander<'a> {
                             found.id
                         ),
                     );
-                    self.publish_status(WorkerState::Stopped);
+                    self.publish_status(Some(found.id));
                     tokio::time::sleep(TOPIC_CHECK / 10).await;
                 }
                 Err(why) => {
@@ -262,7 +260,7 @@ impl<'a> Lander<'a> {
                         said = true;
                         tracing::warn!("still waiting for the topic: {why}");
                     }
-                    self.publish_status(WorkerState::Waiting);
+                    self.publish_status(None);
                     tokio::time::sleep(LOOK).await;
                 }
             }
@@ -283,7 +281,7 @@ impl<'a> Lander<'a> {
             let accept = || ledger.accept_topic(topic.id, topic.partitions);
             self.store.persist(accept).await;
         }
-        self.board.show(Reason::LogDiverged, None);
+        self.board.show(ConditionKind::LogDiverged, None);
         true
     }
 
@@ -328,7 +326,7 @@ impl<'a> Lander<'a> {
             commands,
             sender,
             stop: stop.clone(),
-
+            paused: Arc::clone(&self.paused),
             held: Arc::clone(&self.held),
         };
         drop(consumer);
@@ -347,7 +345,7 @@ impl<'a> Lander<'a> {
         loop {
             tokio::select! {
                 end = &mut ended => {
-                    self.show(registrar, WorkerState::Done);
+                    self.show(topic_id, registrar);
                     return match end {
                         Ok(PollEnd::Rejoin) => Ok(SessionEnd::Rejoin),
                         Ok(PollEnd::Stopped) if changed => Ok(SessionEnd::TopicChanged),
@@ -355,16 +353,7 @@ impl<'a> Lander<'a> {
                         Err(_) => Err(LandError::Thread("it panicked".to_owned())),
                     };
                 }
-                _ = show.tick() => {
-                    let state = if stop.is_cancelled() {
-                        WorkerState::Draining
-                    } else if self.store.is_lost() {
-                        WorkerState::Waiting
-                    } else {
-                        WorkerState::Running
-                    };
-                    self.show(registrar, state);
-                }
+                _ = show.tick() => self.show(topic_id, registrar),
                 _ = check.tick() => {
                     if self.describe().await.is_ok_and(|found| found.id != topic_id) {
                         changed = true;
@@ -441,25 +430,30 @@ impl<'a> Lander<'a> {
         })
     }
 
-    fn show(&self, registrar: &Registrar, state: WorkerState) {
+    fn show(&self, topic_id: Uuid, registrar: &Registrar) {
         self.board
-            .show(Reason::PartitionsUnregistered, registrar.trouble());
+            .show(ConditionKind::PartitionsUnregistered, registrar.trouble());
         let lost = self.store.is_lost().then(|| {
             format!(
                 "bucket `{}` is not reachable; what is gathered waits for it",
                 self.store.bucket()
             )
         });
-        self.board.show(Reason::StoreUnreachable, lost);
-        self.publish_status(state);
+        self.board.show(ConditionKind::StoreLost, lost);
+        self.publish_status(Some(topic_id));
     }
 
-    fn publish_status(&self, state: WorkerState) {
-        let buffered = self.held.load(Ordering::Relaxed) + self.draining.bytes();
-        let status = self
-            .board
-            .complete(self.ctx, &self.owner_name, state, buffered);
-        self.ctx.status.publish(&status);
+    fn publish_status(&self, topic_id: Option<Uuid>) {
+        let status = LanderStatus {
+            topic: self.ctx.pipeline.kafka.topic.name.clone(),
+            topic_id,
+            owner: self.owner_name.to_string(),
+            memory_bytes: self.held.load(Ordering::Relaxed) + self.draining.bytes(),
+            memory_budget_bytes: self.ctx.pipeline.consumer.memory_budget,
+            paused: self.paused.load(Ordering::Relaxed),
+            ..LanderStatus::default()
+        };
+        self.ctx.status.publish(&self.board.complete(status));
     }
 }
 

@@ -1,0 +1,117 @@
+//! The command line. Every flag is documented where it is defined.
+
+mod attach;
+mod aws_env;
+mod cloud;
+mod query;
+mod report;
+mod reset;
+mod up;
+mod validate;
+mod verify;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Any failure of a command, as one sentence.
+pub(crate) type CliError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Market data through Kafka into a lake that SQL answers, on one machine or a cluster.
+#[derive(Parser)]
+#[command(name = "stockpipe", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a pipeline on this machine, with embedded servers for what its file does not name.
+    Up(up::UpArgs),
+    /// Ask the lake a question in Athena's SQL.
+    Query(query::QueryArgs),
+    /// Run a report of the pipeline now and print its rows.
+    Report(report::ReportArgs),
+    /// Audit the lake: every record of the topic in it exactly once.
+    Verify(verify::VerifyArgs),
+    /// Check pipeline files without running them.
+    Validate(validate::ValidateArgs),
+    /// Print what to export so that aws, boto3 and other tools reach the embedded servers.
+    AwsEnv(aws_env::AwsEnvArgs),
+    /// Run only the embedded servers: Kafka, S3, Glue and Athena.
+    Cloud(cloud::CloudArgs),
+    /// Delete the data directory, after asking.
+    Reset(reset::ResetArgs),
+    /// Print the CustomResourceDefinition, for `kubectl apply -f -`.
+    Crd,
+}
+
+/// Where a machine keeps its data and secrets.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataArgs {
+    /// Directory of the embedded servers' data.
+    #[arg(long, value_name = "DIR", default_value = ".stockpipe")]
+    pub(crate) data: PathBuf,
+    /// Directory of secrets: DIR/<secret>/<key> [default: `secrets` beside FILE].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets: Option<PathBuf>,
+}
+
+/// Parses the command line and runs it; the process's exit code.
+///
+/// 0: done. 1: it failed, with one sentence on standard error. 2: the command
+/// line was not understood. 3: `verify` found something. 130: interrupted twice.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Ignored: another provider can only have been installed by this same line.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    log_to_stderr(matches!(cli.command, Command::Cloud(_)));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Up(args) => up::run(args).await,
+            Command::Query(args) => query::run(args).await,
+            Command::Report(args) => report::run(args).await,
+            Command::Verify(args) => verify::run(args).await,
+            Command::Validate(args) => validate::run(&args),
+            Command::AwsEnv(args) => aws_env::run(&args),
+            Command::Cloud(args) => cloud::run(args).await,
+            Command::Reset(args) => reset::run(&args),
+            Command::Crd => {
+                print!("{}", stockpipe_crds::schema::crd_yaml());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    });
+    // A role that is stuck in a blocking call must not hold the process after its sentence.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result.unwrap_or_else(|error| fail(&*error))
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("stockpipe: {error}");
+    ExitCode::FAILURE
+}
+
+/// Warnings of the parts; `STOCKPIPE_LOG=debug` shows more.
+fn log_to_stderr(is_server: bool) {
+    let default = if is_server { "info" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
+        .unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

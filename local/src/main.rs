@@ -1,0 +1,7 @@
+//! The `stockpipe` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stockpipe::cli::main()
+}

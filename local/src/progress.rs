@@ -1,0 +1,217 @@
+//! What `up` shows while it runs: one calm line on a terminal, plain lines in a pipe.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+/// The numbers of one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers {
+    /// Ticks given to Kafka and acknowledged by it.
+    pub produced: u64,
+    /// Ticks a second, now.
+    pub rate: u64,
+    /// Rows in published files.
+    pub landed: u64,
+    /// Published files.
+    pub files: u64,
+    /// Records in Kafka that no published claim covers.
+    pub lag: u64,
+    /// The pipeline's watermark: event time, ns.
+    pub watermark: Option<i64>,
+    /// Whether history is made, and ticks now come with the clock (or the replay is at its end).
+    pub caught_up: bool,
+}
+
+impl Numbers {
+    /// Adds up the boards of the producer and of the landers.
+    pub fn gather(
+        producer: impl Iterator<Item = Value>,
+        landers: impl Iterator<Item = Value>,
+    ) -> Self {
+        let number = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let mut all = Self::default();
+        for status in producer {
+            all.produced += number(&status, "ticks");
+            all.rate += number(&status, "rate");
+            all.caught_up = status.get("behind") == Some(&Value::Bool(false));
+        }
+        let mut watermarks = Vec::new();
+        for status in landers {
+            let partitions = status.get("partitions").and_then(Value::as_array);
+            for partition in partitions.into_iter().flatten() {
+                all.landed += number(partition, "rows");
+                all.files += number(partition, "files");
+                all.lag += number(partition, "lag");
+                watermarks.push(partition.get("watermark").and_then(Value::as_i64));
+            }
+        }
+        // A partition without a watermark holds the pipeline's back.
+        all.watermark = watermarks.into_iter().min().flatten();
+        all
+    }
+
+    /// What was landed, when all has stopped.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
+            "Stopped: {} ticks made, {} rows landed in {} files{}.",
+            HumanCount(self.produced),
+            HumanCount(self.landed),
+            HumanCount(self.files),
+            if self.lag == 0 {
+                String::new()
+            } else {
+                format!("; {} records wait in Kafka", HumanCount(self.lag))
+            },
+        )
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "{} ticks made ({}/s) · {} landed in {} files · lag {} · watermark {}",
+            HumanCount(self.produced),
+            HumanCount(self.rate),
+            HumanCount(self.landed),
+            HumanCount(self.files),
+            HumanCount(self.lag),
+            self.watermark
+                .map_or_else(|| "none yet".to_owned(), to_the_second),
+        )
+    }
+}
+
+/// `2026-11-20 20:59:00Z`, or what stands for the end of time.
+fn to_the_second(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(
+        |_| "the end".to_owned(),
+        |t| t.strftime("%F %TZ").to_string(),
+    )
+}
+
+/// How often a pipe is told.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// The live line.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    told: Option<Instant>,
+    reached: Vec<&'static str>,
+    history: Option<u64>,
+}
+
+impl Progress {
+    /// Starts with nothing shown; milestones are counted from `started`.
+    #[must_use]
+    pub fn new(started: Instant) -> Self {
+        let bar = std::io::stdout().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {wide_msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self {
+            bar,
+            started,
+            told: None,
+            reached: Vec::new(),
+            history: None,
+        }
+    }
+
+    /// A line that stays.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => println!("{line}"),
+        }
+    }
+
+    /// A line that stays, with the seconds since the start; the second time it says nothing.
+    pub fn milestone(&mut self, name: &'static str, detail: &str) {
+        if !self.reached.contains(&name) {
+            self.reached.push(name);
+            self.say(&format!(
+                "{name}{detail} after {:.1} s",
+                self.started.elapsed().as_secs_f32()
+            ));
+        }
+    }
+
+    /// Shows the newest numbers, and each milestone once.
+    pub fn show(&mut self, numbers: &Numbers) {
+        if numbers.produced > 0 {
+            self.milestone("First tick", "");
+        }
+        if numbers.files > 0 {
+            self.milestone("First file", "");
+        }
+        if numbers.caught_up {
+            self.milestone(
+                "Caught up with the clock",
+                &format!(": {} ticks", HumanCount(numbers.produced)),
+            );
+            // Live, a few records are always on their way: what counts is the history made before.
+            if numbers.landed >= *self.history.get_or_insert(numbers.produced) {
+                self.milestone(
+                    "All of it landed",
+                    &format!(": {} rows", HumanCount(numbers.landed)),
+                );
+            }
+        }
+        match &self.bar {
+            Some(bar) => bar.set_message(numbers.line()),
+            None if self.told.is_none_or(|t| t.elapsed() >= PLAIN_EVERY) => {
+                self.told = Some(Instant::now());
+                println!("{}", numbers.line());
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the live line away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_add_up_over_landers_and_the_least_watermark_counts() {
+        let numbers = Numbers::gather(
+            [json!({"ticks": 10, "rate": 5})].into_iter(),
+            [
+                json!({"partitions": [{"rows": 3, "files": 1, "lag": 2, "watermark": 1_000_000_000}]}),
+                json!({"partitions": [{"rows": 4, "files": 2, "lag": 1, "watermark": 0}]}),
+                Value::Null,
+            ]
+            .into_iter(),
+        );
+        assert_eq!(
+            (numbers.produced, numbers.landed, numbers.files, numbers.lag),
+            (10, 7, 3, 3)
+        );
+        assert_eq!(numbers.watermark, Some(0));
+    }
+
+    #[test]
+    fn a_partition_without_a_watermark_holds_it_back() {
+        let landers = [json!({"partitions": [{"watermark": null}, {"watermark": 0}]})];
+        assert_eq!(
+            Numbers::gather(std::iter::empty(), landers.into_iter()).watermark,
+            None
+        );
+    }
+}

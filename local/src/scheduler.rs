@@ -1,0 +1,295 @@
+//! Scheduled reports of `stockpipe up`: tokio-cron-scheduler fires each at the
+//! instant that `crds` computes, as a one-shot job that arms the next one.
+//!
+//! When market time is not wall time (a replay, or a simulation at another
+//! speed), the watermark fires them instead. See docs/adr/0002.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::{Timestamp, ToSpan};
+use stockpipe_crds::pipeline::{DataDate, Report, Schedule, Source};
+use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind};
+use stockpipe_crds::run_record::{RunRecord, RunState};
+use stockpipe_workers::context::Context;
+use stockpipe_workers::report;
+use stockpipe_workers::sessions::MarketSessions;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::task::TaskTracker;
+
+/// How often the watermark is looked at, where it fires reports.
+const WATERMARK_EVERY: Duration = Duration::from_secs(1);
+
+/// The armed schedules of one pipeline.
+pub struct Scheduler {
+    inner: Arc<Inner>,
+    lines: mpsc::UnboundedReceiver<String>,
+    jobs: JobScheduler,
+    by_watermark: Option<JoinHandle<()>>,
+}
+
+struct Inner {
+    context: Context,
+    sessions: MarketSessions,
+    started: Mutex<HashSet<RunKey>>,
+    say: mpsc::UnboundedSender<String>,
+    runs: TaskTracker,
+}
+
+impl Scheduler {
+    /// Arms every schedule, and runs the newest key of each that was missed.
+    ///
+    /// # Errors
+    /// Where tokio-cron-scheduler cannot start.
+    pub async fn start(context: &Context) -> Result<Self, JobSchedulerError> {
+        let (say, lines) = mpsc::unbounded_channel();
+        let inner = Arc::new(Inner {
+            sessions: MarketSessions::of(&context.pipeline.market),
+            context: context.for_role("report"),
+            started: Mutex::default(),
+            say,
+            runs: TaskTracker::new(),
+        });
+        let jobs = JobScheduler::new().await?;
+        jobs.start().await?;
+        let mut by_watermark = None;
+        if !context.pipeline.suspend {
+            if market_time_is_wall_time(&context.pipeline.source) {
+                let now = Timestamp::now();
+                for report in &context.pipeline.reports {
+                    let Some(schedule) = report.schedule.as_ref().filter(|s| !s.suspend) else {
+                        continue;
+                    };
+                    if let Some(missed) = newest_at_or_before(schedule, now) {
+                        inner.run_scheduled(report, missed);
+                    }
+                    arm(
+                        jobs.clone(),
+                        Arc::clone(&inner),
+                        report.clone(),
+                        schedule.clone(),
+                        now,
+                    )
+                    .await?;
+                }
+            } else {
+                by_watermark = Some(tokio::spawn(run_by_watermark(Arc::clone(&inner))));
+            }
+        }
+        Ok(Self {
+            inner,
+            lines,
+            jobs,
+            by_watermark,
+        })
+    }
+
+    /// The next sentence about a run.
+    pub async fn next_line(&mut self) -> String {
+        match self.lines.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Fires nothing more. A run that waits is given up: its record lets the next start take it over.
+    pub async fn stop(mut self) {
+        if let Some(task) = self.by_watermark.take() {
+            task.abort();
+        }
+        if let Err(error) = self.jobs.shutdown().await {
+            tracing::debug!(%error, "the scheduler had ended");
+        }
+        self.inner.context.shutdown.cancel();
+        self.inner.runs.close();
+        if tokio::time::timeout(Duration::from_secs(5), self.inner.runs.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("a report was still running; the next start takes it over");
+        }
+    }
+}
+
+fn market_time_is_wall_time(source: &Source) -> bool {
+    matches!(source, Source::Simulated { speed: 1, .. })
+}
+
+/// The newest schedule time that is not after `now`.
+fn newest_at_or_before(schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
+    let next = |after: Timestamp| {
+        schedule
+            .cron
+            .next(after, &schedule.time_zone)
+            .filter(|t| *t <= now)
+    };
+    // The first window that holds a schedule time holds the newest one, and few others.
+    let windows = [1_i64, 24, 24 * 8, 24 * 32, 24 * 366];
+    let mut newest = windows
+        .iter()
+        .find_map(|hours| next(now.checked_sub(hours.hours()).ok()?))?;
+    while let Some(later) = next(newest) {
+        newest = later;
+    }
+    Some(newest)
+}
+
+/// Adds the one-shot job of the first schedule time after `after`.
+fn arm(
+    jobs: JobScheduler,
+    inner: Arc<Inner>,
+    report: Report,
+    schedule: Schedule,
+    after: Timestamp,
+) -> BoxFuture<'static, Result<(), JobSchedulerError>> {
+    // Boxed, because the job that it makes calls it again.
+    Box::pin(async move {
+        let Some(at) = schedule.cron.next(after, &schedule.time_zone) else {
+            return Ok(());
+        };
+        let wait =
+            Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+        let again = jobs.clone();
+        let job = Job::new_one_shot_async(wait, move |_, _| {
+            let (jobs, inner, report, schedule) = (
+                again.clone(),
+                Arc::clone(&inner),
+                report.clone(),
+                schedule.clone(),
+            );
+            Box::pin(async move {
+                inner.run_scheduled(&report, at);
+                let name = report.name.clone();
+                if let Err(error) = arm(jobs, inner, report, schedule, at).await {
+                    tracing::warn!(report = name, %error, "its schedule could not be armed again");
+                }
+            })
+        })?;
+        jobs.add(job).await?;
+        Ok(())
+    })
+}
+
+/// Runs each report as the watermark passes the end of an interval; the newest one only.
+async fn run_by_watermark(inner: Arc<Inner>) {
+    let mut every = tokio::time::interval(WATERMARK_EVERY);
+    loop {
+        every.tick().await;
+        let watermark = match report::watermark(&inner.context).await {
+            Ok(Some(watermark)) => watermark,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::debug!(%error, "the watermark could not be read");
+                continue;
+            }
+        };
+        for report in inner
+            .context
+            .pipeline
+            .reports
+            .iter()
+            .filter(|r| r.schedule.is_some())
+        {
+            // `Session`: the newest interval that is over at the watermark, whatever its length.
+            let interval = DataInterval::scheduled(
+                watermark,
+                report.interval,
+                DataDate::Session,
+                &inner.sessions,
+            );
+            if let Some(interval) = interval {
+                inner.run(report, &interval);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn run_scheduled(self: &Arc<Self>, report: &Report, at: Timestamp) {
+        let interval =
+            DataInterval::scheduled(at, report.interval, report.data_date, &self.sessions);
+        if let Some(interval) = interval {
+            self.run(report, &interval);
+        }
+    }
+
+    /// Runs a key once in this process; elsewhere and before, its record sees to that.
+    fn run(self: &Arc<Self>, report: &Report, interval: &DataInterval) {
+        let key = match RunKey::new(RunKind::Report, &report.name, interval.key_start) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(report = report.name, %error, "the run has no key");
+                return;
+            }
+        };
+        if !self
+            .started
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone())
+        {
+            return;
+        }
+        let me = Arc::clone(self);
+        self.runs.spawn(async move {
+            let line = match report::run(&me.context, &key.to_string()).await {
+                Ok(outcome) => told(&outcome.record),
+                Err(_) if me.context.shutdown.is_cancelled() => return,
+                Err(error) => format!("Report {} {}: {error}", key.name(), key.start()),
+            };
+            let _ = me.say.send(line);
+        });
+    }
+}
+
+/// One line about a finished run.
+#[must_use]
+pub fn told(record: &RunRecord) -> String {
+    let name = record.run_key.name();
+    let date = record.run_key.start();
+    if record.state == RunState::Failed {
+        let why = record
+            .error
+            .as_ref()
+            .map_or("it failed", |e| e.message.as_str());
+        return format!("Report {name} {date}: {why}");
+    }
+    format!(
+        "Report {name} {date}{}: {} rows, {} bytes scanned, ${}, {}",
+        if record.partial { " (partial)" } else { "" },
+        record.rows.unwrap_or(0),
+        record.scanned_bytes.unwrap_or(0),
+        record.cost_usd.as_deref().unwrap_or("0"),
+        record.output.as_deref().unwrap_or("no output"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn the_newest_schedule_time_is_found_however_rare_it_is() {
+        let now: Timestamp = "2026-11-23T08:00:30Z".parse().unwrap();
+        for (cron, expected) in [
+            ("* * * * *", Some("2026-11-23T08:00:00Z")),
+            ("5 0 * * *", Some("2026-11-23T00:05:00Z")),
+            ("30 16 * * 1-5", Some("2026-11-20T16:30:00Z")),
+            ("0 0 1 1 *", Some("2026-01-01T00:00:00Z")),
+            ("0 0 29 2 *", None),
+        ] {
+            let schedule = Schedule {
+                cron: cron.parse().unwrap(),
+                time_zone: TimeZone::UTC,
+                suspend: false,
+            };
+            let found = newest_at_or_before(&schedule, now);
+            assert_eq!(found.map(|t| t.to_string()).as_deref(), expected, "{cron}");
+        }
+    }
+}
