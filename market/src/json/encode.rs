@@ -55,7 +55,9 @@ impl Object<'_> {
         if field != Field::Symbol {
             self.out.push(b',');
         }
-        self.out.extend_from_slice(field.json_name().as_bytes());
+        self.out.push(b'"');
+        self.out.extend_from_slice(field.name().as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     #[inline]

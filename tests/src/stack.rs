@@ -1,0 +1,293 @@
+//! The local cloud and the workers as processes of their own, and the pipeline file between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::process::{Process, binary, free_port};
+
+/// Where a pipeline's services are, and their key.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Kafka, `host:port`.
+    pub kafka: String,
+    /// S3 and Glue.
+    pub aws: String,
+    /// Athena; where an emulator has none, one of our own.
+    pub athena: String,
+    /// Access key id and secret.
+    pub key: (String, String),
+}
+
+/// `stockpipe cloud` in a process of its own.
+pub struct Cloud {
+    process: Option<Process>,
+    data: PathBuf,
+    services: Services,
+}
+
+impl Cloud {
+    /// Starts it on free ports with its data in `data`.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    #[must_use]
+    pub fn start(data: &Path) -> Self {
+        let services = Services {
+            kafka: format!("127.0.0.1:{}", free_port()),
+            aws: format!("http://127.0.0.1:{}", free_port()),
+            athena: String::new(),
+            key: (String::new(), String::new()),
+        };
+        let mut cloud = Self {
+            process: None,
+            data: data.to_owned(),
+            services,
+        };
+        cloud.revive();
+        let secret = |key| {
+            std::fs::read_to_string(data.join("secrets/stockpipe-local").join(key))
+                .expect("made at start")
+                .trim()
+                .to_owned()
+        };
+        cloud.services.key = (secret("AWS_ACCESS_KEY_ID"), secret("AWS_SECRET_ACCESS_KEY"));
+        cloud.services.athena = cloud.services.aws.clone();
+        cloud
+    }
+
+    /// Starts it again on the same ports and the same data.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub fn revive(&mut self) {
+        let mut process = Process::start(
+            "stockpipe cloud",
+            Command::new(binary("stockpipe"))
+                .arg("cloud")
+                .arg("--data")
+                .arg(&self.data)
+                .args(["--listen", self.services.aws.trim_start_matches("http://")])
+                .args(["--kafka-listen", &self.services.kafka]),
+        );
+        process.wait_for("ready", |line| (line == "ready").then_some(()));
+        self.process = Some(process);
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+    }
+}
+
+/// A pipeline file on disk, with its secrets, and the workers that run it.
+pub struct Pipeline {
+    directory: tempfile::TempDir,
+    name: String,
+    services: Services,
+}
+
+impl Pipeline {
+    /// Writes `spec` (merged over the addresses of `services`) as the pipeline `name`.
+    ///
+    /// # Panics
+    /// Where the file cannot be written.
+    #[must_use]
+    pub fn new(name: &str, services: &Services, spec: &Value) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let secret = directory.path().join("secrets/key");
+        std::fs::create_dir_all(&secret).expect("writable");
+        std::fs::write(secret.join("AWS_ACCESS_KEY_ID"), &services.key.0).expect("writable");
+        std::fs::write(secret.join("AWS_SECRET_ACCESS_KEY"), &services.key.1).expect("writable");
+        let mut resource = json!({
+            "apiVersion": "stockpipe.dev/v1alpha1",
+            "kind": "StockPipeline",
+            "metadata": {"name": name, "annotations": {"stockpipe.dev/cluster-id": "tests"}},
+            "spec": {
+                "kafka": {"bootstrapServers": services.kafka, "topic": {"replicationFactor": 1}},
+                "lake": {"bucket": format!("lake-{name}")},
+                "aws": {
+                    "region": "us-east-1",
+                    "credentialsSecretRef": {"name": "key"},
+                    "endpoints": {"s3": services.aws, "glue": services.aws, "athena": services.athena},
+                    "s3PathStyle": true,
+                },
+            },
+        });
+        merge(&mut resource["spec"], spec);
+        let text = serde_norway::to_string(&resource).expect("plain values");
+        std::fs::write(directory.path().join("pipeline.yaml"), text).expect("writable");
+        Self {
+            directory,
+            name: name.to_owned(),
+            services: services.clone(),
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("pipeline.yaml")
+    }
+
+    /// Folder of its secrets.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.directory.path().join("secrets")
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Its bucket.
+    #[must_use]
+    pub fn bucket(&self) -> String {
+        format!("lake-{}", self.name)
+    }
+
+    /// Its topic.
+    #[must_use]
+    pub fn topic(&self) -> String {
+        format!("{}.ticks", self.name)
+    }
+
+    /// Its prefix.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}/ticks", self.name)
+    }
+
+    fn command(&self, role: &str, port: u16) -> Command {
+        let mut command = Command::new(binary("stockpipe-worker"));
+        command
+            .arg(role)
+            .arg("--pipeline")
+            .arg(self.file())
+            .arg("--secrets")
+            .arg(self.secrets())
+            .args(["--listen", &format!("127.0.0.1:{port}")]);
+        command
+    }
+
+    /// Runs a role that ends by itself.
+    ///
+    /// # Panics
+    /// Where the worker cannot be started.
+    #[must_use]
+    pub fn run(&self, role: &str) -> Output {
+        self.command(role, 0).output().expect("the worker starts")
+    }
+
+    /// Runs `provision`.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn provision(&self) {
+        let output = self.run("provision");
+        assert!(output.status.success(), "{}", crate::python::text(&output));
+    }
+
+    /// Starts a role that goes on.
+    #[must_use]
+    pub fn start(&self, role: &str) -> Worker {
+        self.start_with(role, None)
+    }
+
+    /// Starts a role that kills itself at `failpoint` (`NAME:COUNT`).
+    #[must_use]
+    pub fn start_with(&self, role: &str, failpoint: Option<&str>) -> Worker {
+        let port = free_port();
+        let mut command = self.command(role, port);
+        if let Some(failpoint) = failpoint {
+            command.env("STOCKPIPE_FAILPOINT", failpoint);
+        }
+        Worker {
+            process: Process::start(role, &mut command),
+            port,
+        }
+    }
+
+    /// `stockpipe verify` on the file: its exit code and what it printed.
+    ///
+    /// # Panics
+    /// Where the command cannot be started.
+    #[must_use]
+    pub fn verify(&self) -> (i32, String) {
+        let output = Command::new(binary("stockpipe"))
+            .arg("verify")
+            .arg(self.file())
+            .arg("--secrets")
+            .arg(self.secrets())
+            .arg("--data")
+            .arg(self.directory.path().join("data"))
+            .output()
+            .expect("stockpipe starts");
+        (
+            output.status.code().unwrap_or(-1),
+            crate::python::text(&output),
+        )
+    }
+
+    /// Asserts that the audit finds nothing, and returns what it printed.
+    ///
+    /// # Panics
+    /// Where it finds anything.
+    pub fn assert_verified(&self) -> String {
+        let (code, text) = self.verify();
+        assert_eq!(code, 0, "verify:\n{text}");
+        text
+    }
+}
+
+/// Replaces what `over` names in `base`, field by field.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// A running role.
+pub struct Worker {
+    /// Its process.
+    pub process: Process,
+    port: u16,
+}
+
+impl Worker {
+    /// `GET /status`, or nothing while it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Option<Value> {
+        let url = format!("http://127.0.0.1:{}/status", self.port);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .ok()?;
+        let body: Value =
+            runtime.block_on(async { reqwest::get(url).await.ok()?.json().await.ok() })?;
+        body.get("status").cloned().filter(|s| !s.is_null())
+    }
+}

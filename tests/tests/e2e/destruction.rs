@@ -1,0 +1,190 @@
+//! Kill -9 at every write point of the producer and the lander, landers that
+//! freeze and wake, and the local cloud killed under them: nothing is lost,
+//! nothing doubled.
+
+use jiff::{ToSpan, Zoned, tz::TimeZone};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use stockpipe_tests::process::until;
+use stockpipe_tests::stack::{Cloud, Pipeline, Services, Worker};
+use stockpipe_workers::failpoint::POINTS;
+
+use crate::tier;
+
+/// How often each point is hit; the count differs so that it is not always the first write.
+const KILLS: [u32; 3] = [1, 2, 4];
+
+fn enabled() -> bool {
+    tier::runs("STOCKPIPE_DESTRUCTION", "make test-destruction")
+}
+
+/// Some 100,000 ticks of history in 2 partitions, rolled often.
+fn pipeline(name: &str, services: &Services) -> Pipeline {
+    let yesterday = Zoned::now()
+        .with_time_zone(TimeZone::UTC)
+        .date()
+        .checked_sub(1.day())
+        .unwrap();
+    Pipeline::new(
+        name,
+        services,
+        &json!({
+            "market": {"calendar": "24x7", "symbols": ["AAPL", "KO", "MSFT", "NVDA", "TSLA"]},
+            "source": {"simulated": {"seed": 7, "ticksPerSecond": 1, "start": yesterday.to_string()}},
+            "kafka": {"topic": {"partitions": 2}},
+            "lake": {"partitionBy": "Hour", "roll": {"maxAge": "1s", "maxRows": 10000}},
+        }),
+    )
+}
+
+/// Waits until the producer has made all of history, ends it, and waits until all of it has landed.
+fn land_everything(producer: Worker, lander: Worker) {
+    until("the producer to catch up with the clock", || {
+        let status = producer.status()?;
+        (status.get("behind") == Some(&Value::Bool(false))).then_some(())
+    });
+    producer.process.stop();
+    until("lag 0", || {
+        let status = lander.status()?;
+        let partitions = status.get("partitions")?.as_array()?.clone();
+        (partitions.len() == 2 && partitions.iter().all(|p| p.get("lag") == Some(&json!(0))))
+            .then_some(())
+    });
+    lander.process.stop();
+}
+
+#[test]
+fn killed_at_every_write_point_nothing_is_lost_or_doubled() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(home.path());
+    println!("{:<32} {:>5}  verify", "write point", "kills");
+    for (index, point) in POINTS.iter().enumerate() {
+        let pipeline = pipeline(&format!("kill-{index}"), cloud.services());
+        pipeline.provision();
+        let is_producer = point.starts_with("produce.");
+        let mut other = (!is_producer).then(|| pipeline.start("produce"));
+        let mut lander = is_producer.then(|| pipeline.start("land"));
+        for count in KILLS {
+            let role = if is_producer { "produce" } else { "land" };
+            let mut victim = pipeline.start_with(role, Some(&format!("{point}:{count}")));
+            let status = victim.process.wait();
+            let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+            assert_eq!(
+                signal,
+                Some(9),
+                "{point} was not hit: {status}\n{}",
+                victim.process.output()
+            );
+        }
+        let producer = other.take().unwrap_or_else(|| pipeline.start("produce"));
+        let lander = lander.take().unwrap_or_else(|| pipeline.start("land"));
+        land_everything(producer, lander);
+        pipeline.assert_verified();
+        println!("{point:<32} {:>5}  0 lost, 0 doubled", KILLS.len());
+    }
+}
+
+#[test]
+fn two_landers_of_one_group_share_the_partitions() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(home.path());
+    let pipeline = pipeline("two", cloud.services());
+    pipeline.provision();
+    let first = pipeline.start("land");
+    let second = pipeline.start("land");
+    let producer = pipeline.start("produce");
+    until("the producer to catch up with the clock", || {
+        (producer.status()?.get("behind") == Some(&Value::Bool(false))).then_some(())
+    });
+    producer.process.stop();
+    first.process.stop();
+    until("lag 0", || {
+        let status = second.status()?;
+        let partitions = status.get("partitions")?.as_array()?.clone();
+        (partitions.len() == 2 && partitions.iter().all(|p| p.get("lag") == Some(&json!(0))))
+            .then_some(())
+    });
+    second.process.stop();
+    pipeline.assert_verified();
+}
+
+#[test]
+fn a_lander_frozen_past_its_session_wakes_as_a_zombie_and_harms_nothing() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(home.path());
+    let pipeline = pipeline("frozen", cloud.services());
+    pipeline.provision();
+    let producer = pipeline.start("produce");
+    let frozen = pipeline.start("land");
+    until("the first claim", || {
+        let status = frozen.status()?;
+        let partitions = status.get("partitions")?.as_array()?.clone();
+        partitions
+            .iter()
+            .any(|p| p.get("claims").and_then(Value::as_u64) > Some(0))
+            .then_some(())
+    });
+    frozen.process.signal(Signal::STOP);
+    let heir = pipeline.start("land");
+    // The heir gets the partitions only once the group has given the frozen one up.
+    until("the heir to own both partitions", || {
+        let status = heir.status()?;
+        let partitions = status.get("partitions")?.as_array()?.clone();
+        (partitions.len() == 2).then_some(())
+    });
+    frozen.process.signal(Signal::CONT);
+    // Both run now; whoever holds what, it all lands once.
+    until("the producer to catch up with the clock", || {
+        (producer.status()?.get("behind") == Some(&Value::Bool(false))).then_some(())
+    });
+    producer.process.stop();
+    frozen.process.stop();
+    until("lag 0", || {
+        let status = heir.status()?;
+        let partitions = status.get("partitions")?.as_array()?.clone();
+        (partitions.len() == 2 && partitions.iter().all(|p| p.get("lag") == Some(&json!(0))))
+            .then_some(())
+    });
+    heir.process.stop();
+    pipeline.assert_verified();
+}
+
+#[test]
+fn the_local_cloud_killed_under_them_comes_back_with_all_it_acknowledged() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::start(home.path());
+    let pipeline = pipeline("cloud-kill", cloud.services());
+    pipeline.provision();
+    let producer = pipeline.start("produce");
+    let lander = pipeline.start("land");
+    for _ in 0..3 {
+        let claims = |s: Value| -> u64 {
+            s["partitions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|p| p["claims"].as_u64())
+                .sum()
+        };
+        let before = lander.status().map_or(0, claims);
+        until("another claim", || {
+            lander.status().map(claims).filter(|n| *n > before)
+        });
+        cloud.kill();
+        cloud.revive();
+    }
+    land_everything(producer, lander);
+    pipeline.assert_verified();
+}
