@@ -201,7 +201,7 @@ mod tests {
             };
             for (name, child) in properties {
                 fields += 1;
-                if path.is_empty() || (foreign && !child.get("description").is_some()) {
+                if path.is_empty() || (foreign && child.get("description").is_none()) {
                     continue;
                 }
                 assert!(child.get("description").is_some(), "{path}.{name}");
@@ -221,10 +221,8 @@ mod tests {
         assert_eq!(object["spec"]["kafka"]["topic"]["partitions"], 3);
         assert_eq!(object["spec"]["monitoring"]["dashboard"]["enabled"], true);
         walk(object_schema(), "", &mut |path, node| {
-            if node.contains_key("properties") {
-                if let Some(default) = node.get("default") {
-                    assert_eq!(default, &serde_json::json!({}), "{path}");
-                }
+            if let (true, Some(default)) = (node.contains_key("properties"), node.get("default")) {
+                assert_eq!(default, &serde_json::json!({}), "{path}");
             }
         });
     }

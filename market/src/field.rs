@@ -21,6 +21,13 @@ macro_rules! fields {
                 }
             }
 
+            /// How a JSON object writes the name: in quotes, with the colon.
+            pub(crate) const fn json_name(self) -> &'static str {
+                match self {
+                    $(Field::$variant => concat!("\"", $name, "\":"),)+
+                }
+            }
+
             /// The field of that name.
             pub fn from_name(name: &str) -> Option<Field> {
                 match name {
@@ -70,6 +77,15 @@ impl Field {
     /// The bit of this field in a set of fields.
     pub(crate) const fn bit(self) -> u64 {
         1 << self as u64
+    }
+
+    /// The field that follows on the wire, where none is left out; the last follows itself.
+    pub(crate) fn next_on_wire(self) -> Field {
+        match self {
+            // `ts_event` is the table's alone.
+            Field::SourceSeq => Field::TsEventNs,
+            _ => *Field::ALL.get(self as usize + 1).unwrap_or(&self),
+        }
     }
 }
 

@@ -182,6 +182,21 @@ pub fn read(bootstrap: &str, topic: &str) -> Contents {
     contents
 }
 
+/// A consumer that only looks at offsets.
+pub fn watcher(bootstrap: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .unwrap()
+}
+
+/// One after the last offset of a partition.
+pub fn end_of(watcher: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    watcher
+        .fetch_watermarks(topic, partition, Duration::from_secs(10))
+        .map_or(0, |(_, high)| high)
+}
+
 /// Polls `done` until it is true.
 pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -83,8 +83,19 @@ pub fn decode(record: &[u8]) -> Result<Tick, DecodeError> {
 /// # Errors
 /// As [`decode`].
 pub fn view(record: &[u8]) -> Result<TickView<'_>, DecodeError> {
+    let scanner = match Scanner::new(record) {
+        Ok(scanner) => scanner,
+        Err(Unexpected { at, expected }) => {
+            let found = format!("byte {:#04x}", record[at]);
+            return Err(DecodeError::Syntax {
+                at,
+                expected,
+                found,
+            });
+        }
+    };
     let mut reader = Reader {
-        scanner: Scanner::new(record),
+        scanner,
         field: Field::Symbol,
     };
     let mut tick = TickView::blank();
@@ -93,22 +104,30 @@ pub fn view(record: &[u8]) -> Result<TickView<'_>, DecodeError> {
         .begin_object()
         .map_err(|e| reader.syntax(e))?;
     let mut seen = 0_u64;
+    // Most records have their fields in the table's order, so that the next one is guessed
+    // before it is looked up.
+    let mut guess = Field::Symbol;
     let mut first = true;
-    loop {
-        let name = match reader.scanner.next_name(first) {
-            Ok(Some(name)) => name,
-            Ok(None) => break,
-            Err(unexpected) => return Err(reader.syntax(unexpected)),
-        };
+    while reader
+        .scanner
+        .next_field(first)
+        .map_err(|e| reader.syntax(e))?
+    {
         first = false;
-        // `ts_event` is the table's alone: on the wire it is a field like any unknown one.
-        let field = match Field::from_name(&name) {
-            Some(field) if field != Field::TsEvent => field,
-            _ => {
-                reader.scanner.skip_value().map_err(|e| reader.syntax(e))?;
-                continue;
+        let field = if reader.scanner.take_name(guess.json_name()) {
+            guess
+        } else {
+            let name = reader.scanner.name().map_err(|e| reader.syntax(e))?;
+            // `ts_event` is the table's alone: on the wire it is a field like any unknown one.
+            match Field::from_name(&name) {
+                Some(field) if field != Field::TsEvent => field,
+                _ => {
+                    reader.scanner.skip_value().map_err(|e| reader.syntax(e))?;
+                    continue;
+                }
             }
         };
+        guess = field.next_on_wire();
         if seen & field.bit() != 0 {
             return Err(DecodeError::Twice { field });
         }
@@ -260,6 +279,9 @@ impl<'a> Reader<'a> {
     }
 
     fn integer(&mut self, expected: &'static str) -> Result<i64, DecodeError> {
+        if let Some(value) = self.scanner.plain_integer() {
+            return Ok(value);
+        }
         let start = self.scanner.at();
         let text = self.number(expected)?;
         parse_integer(text).ok_or_else(|| self.other(start, expected))
@@ -428,6 +450,7 @@ mod tests {
             assert_ne!(TRADE.replacen(from, to, 1), TRADE);
             assert_eq!(refusal(&TRADE.replacen(from, to, 1)), sentence);
         }
+        assert!(refusal(&TRADE.replacen(":7,", ":07,", 1)).contains("after a leading zero"));
         assert_eq!(
             refusal(""),
             "not a JSON object: expected `{` at byte 0, found the end of the record"

@@ -55,9 +55,7 @@ impl Object<'_> {
         if field != Field::Symbol {
             self.out.push(b',');
         }
-        self.out.push(b'"');
-        self.out.extend_from_slice(field.name().as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.out.extend_from_slice(field.json_name().as_bytes());
     }
 
     #[inline]

@@ -69,6 +69,7 @@ pub struct Buffer {
     tally: Tally,
     quarantine: Vec<u8>,
     last: Option<LastRecord>,
+    ingested_ns: Option<i64>,
     carry: Carry,
 }
 
@@ -115,6 +116,8 @@ pub struct Range {
     pub late: u64,
     /// Last record.
     pub last: Option<LastRecord>,
+    /// When its first row entered Kafka, ns.
+    pub ingested_ns: Option<i64>,
     /// What the next range takes over.
     pub carry: Carry,
     /// Least promise of the producers (event time, ns).
@@ -175,6 +178,7 @@ impl Buffer {
             tally: Tally::default(),
             quarantine: Vec::new(),
             last: None,
+            ingested_ns: None,
             carry,
         }
     }
@@ -270,6 +274,7 @@ impl Buffer {
         file.min_ts = file.min_ts.min(ts);
         file.max_ts = file.max_ts.max(ts);
         self.tally.rows += 1;
+        self.ingested_ns = self.ingested_ns.or(tick.ts_ingest_ns);
         self.tally.late += u64::from(file.late);
         // Looked at now and then: adding up the columns costs more than pushing a row.
         if file.rows.is_multiple_of(1_024)
@@ -373,6 +378,7 @@ impl Buffer {
             skipped_offsets: tally.skipped_offsets,
             late: tally.late,
             last: self.last.take(),
+            ingested_ns: self.ingested_ns.take(),
             carry: self.carry.clone(),
             watermark,
             files: files.into_iter().filter_map(OpenFile::closed).collect(),

@@ -20,12 +20,13 @@ pub mod stage;
 pub mod status;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use stockpipe_crds::worker_status::WorkerState;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ use partition::PartitionLander;
 use partitions::Registrar;
 use poll::{PollEnd, Poller};
 use stage::Stager;
-use status::{Board, ConditionKind, LanderStatus};
+use status::{Board, Reason};
 
 /// Uploads at a time.
 const UPLOADS: usize = 8;
@@ -159,7 +160,7 @@ struct Lander<'a> {
     board: Board,
     draining: Draining,
     encoders: Encoders,
-    paused: Arc<AtomicBool>,
+
     held: Arc<AtomicU64>,
 }
 
@@ -186,7 +187,7 @@ impl<'a> Lander<'a> {
             board: Board::default(),
             encoders: Encoders::new(Handle::current(), threads, draining.clone()),
             draining,
-            paused: Arc::default(),
+
             held: Arc::default(),
         })
     }
@@ -197,6 +198,7 @@ impl<'a> Lander<'a> {
         let since = Instant::now();
         let mut said = false;
         loop {
+            self.publish_status(WorkerState::Waiting);
             let why = match Owner::read(&self.store, &lake.prefix).await {
                 Ok(Some(owner)) if owner.identity == self.ctx.identity() => return Ok(owner),
                 Ok(Some(owner)) => {
@@ -244,7 +246,7 @@ impl<'a> Lander<'a> {
                 Ok(found) if self.accepted(ledger, found).await => return found.id,
                 Ok(found) => {
                     self.board.raise(
-                        ConditionKind::LogDiverged,
+                        Reason::LogDiverged,
                         None,
                         format!(
                             "topic `{topic}` was deleted and made again (its id is now {}): nothing of it is landed \
@@ -252,7 +254,7 @@ impl<'a> Lander<'a> {
                             found.id
                         ),
                     );
-                    self.publish_status(Some(found.id));
+                    self.publish_status(WorkerState::Stopped);
                     tokio::time::sleep(TOPIC_CHECK / 10).await;
                 }
                 Err(why) => {
@@ -260,7 +262,7 @@ impl<'a> Lander<'a> {
                         said = true;
                         tracing::warn!("still waiting for the topic: {why}");
                     }
-                    self.publish_status(None);
+                    self.publish_status(WorkerState::Waiting);
                     tokio::time::sleep(LOOK).await;
                 }
             }
@@ -281,7 +283,7 @@ impl<'a> Lander<'a> {
             let accept = || ledger.accept_topic(topic.id, topic.partitions);
             self.store.persist(accept).await;
         }
-        self.board.show(ConditionKind::LogDiverged, None);
+        self.board.show(Reason::LogDiverged, None);
         true
     }
 
@@ -326,7 +328,7 @@ impl<'a> Lander<'a> {
             commands,
             sender,
             stop: stop.clone(),
-            paused: Arc::clone(&self.paused),
+
             held: Arc::clone(&self.held),
         };
         drop(consumer);
@@ -345,7 +347,7 @@ impl<'a> Lander<'a> {
         loop {
             tokio::select! {
                 end = &mut ended => {
-                    self.show(topic_id, registrar);
+                    self.show(registrar, WorkerState::Done);
                     return match end {
                         Ok(PollEnd::Rejoin) => Ok(SessionEnd::Rejoin),
                         Ok(PollEnd::Stopped) if changed => Ok(SessionEnd::TopicChanged),
@@ -353,7 +355,16 @@ impl<'a> Lander<'a> {
                         Err(_) => Err(LandError::Thread("it panicked".to_owned())),
                     };
                 }
-                _ = show.tick() => self.show(topic_id, registrar),
+                _ = show.tick() => {
+                    let state = if stop.is_cancelled() {
+                        WorkerState::Draining
+                    } else if self.store.is_lost() {
+                        WorkerState::Waiting
+                    } else {
+                        WorkerState::Running
+                    };
+                    self.show(registrar, state);
+                }
                 _ = check.tick() => {
                     if self.describe().await.is_ok_and(|found| found.id != topic_id) {
                         changed = true;
@@ -430,30 +441,25 @@ impl<'a> Lander<'a> {
         })
     }
 
-    fn show(&self, topic_id: Uuid, registrar: &Registrar) {
+    fn show(&self, registrar: &Registrar, state: WorkerState) {
         self.board
-            .show(ConditionKind::PartitionsUnregistered, registrar.trouble());
+            .show(Reason::PartitionsUnregistered, registrar.trouble());
         let lost = self.store.is_lost().then(|| {
             format!(
                 "bucket `{}` is not reachable; what is gathered waits for it",
                 self.store.bucket()
             )
         });
-        self.board.show(ConditionKind::StoreLost, lost);
-        self.publish_status(Some(topic_id));
+        self.board.show(Reason::StoreUnreachable, lost);
+        self.publish_status(state);
     }
 
-    fn publish_status(&self, topic_id: Option<Uuid>) {
-        let status = LanderStatus {
-            topic: self.ctx.pipeline.kafka.topic.name.clone(),
-            topic_id,
-            owner: self.owner_name.to_string(),
-            memory_bytes: self.held.load(Ordering::Relaxed) + self.draining.bytes(),
-            memory_budget_bytes: self.ctx.pipeline.consumer.memory_budget,
-            paused: self.paused.load(Ordering::Relaxed),
-            ..LanderStatus::default()
-        };
-        self.ctx.status.publish(&self.board.complete(status));
+    fn publish_status(&self, state: WorkerState) {
+        let buffered = self.held.load(Ordering::Relaxed) + self.draining.bytes();
+        let status = self
+            .board
+            .complete(self.ctx, &self.owner_name, state, buffered);
+        self.ctx.status.publish(&status);
     }
 }
 

@@ -17,8 +17,8 @@ use super::consumer::{Command, LandContext, Start};
 use super::encode::EncodeError;
 use super::publish::publish;
 use super::rebuild::{self, Rebuilt};
-use super::stage::Stager;
-use super::status::{Board, ConditionKind};
+use super::stage::{Staged, Stager};
+use super::status::{Board, Reason};
 use crate::failpoint;
 use crate::kafka::reader::Retained;
 use crate::ledger::{
@@ -34,10 +34,10 @@ const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 /// not know its end at once.
 const END_CHECKS: u32 = 3;
 /// How long a partition that is given back waits for Glue.
-const REGISTRATION_GRACE: Duration = Duration::from_secs(3);
+const REGISTRATION_GRACE: Duration = Duration::from_secs(1);
 
 /// A range being staged; `None` where its assignment ended first.
-pub type Staging = JoinHandle<Option<Result<Claim, EncodeError>>>;
+pub type Staging = JoinHandle<Option<Result<Staged, EncodeError>>>;
 
 /// What the polling thread hands over.
 pub struct Work {
@@ -63,7 +63,7 @@ pub enum What {
 /// Why a partition stands still.
 enum Ended {
     /// Until somebody repairs what the sentence says.
-    Stopped(ConditionKind, String),
+    Stopped(Reason, String),
     /// A newer lander owns it.
     GaveUp,
 }
@@ -225,16 +225,16 @@ impl PartitionLander {
                     Ok(None) => return Ok(()),
                     Err(e) => Err(EncodeError::Io(std::io::Error::other(e))),
                 };
-                let claim = staged.map_err(|e| {
+                let staged = staged.map_err(|e| {
                     Ended::Stopped(
-                        ConditionKind::EncodingFailed,
+                        Reason::EncodingFailed,
                         format!(
                             "partition {}: {e}; nothing is lost, the records are in Kafka",
                             self.partition
                         ),
                     )
                 })?;
-                self.land(position, claim).await
+                self.land(position, staged).await
             }
         }
     }
@@ -246,14 +246,18 @@ impl PartitionLander {
         };
         let stager = self.stager.clone();
         tokio::spawn(async move {
-            if let Ok(Some(Ok(claim))) = staging.await {
-                stager.abort(claim.objects()).await;
+            if let Ok(Some(Ok(staged))) = staging.await {
+                stager.abort(staged.claim.objects()).await;
             }
         });
     }
 
-    /// Claims and publishes `claim`, or yields to whoever was first.
-    async fn land(&self, position: &mut Position, mut claim: Claim) -> Result<(), Ended> {
+    /// Claims and publishes what is staged, or yields to whoever was first.
+    async fn land(&self, position: &mut Position, staged: Staged) -> Result<(), Ended> {
+        let Staged {
+            mut claim,
+            ingested_ns,
+        } = staged;
         let staged = Event::Staged {
             start: claim.start,
             end: claim.end,
@@ -291,7 +295,7 @@ impl PartitionLander {
                 Action::Hint(link) => {
                     self.hint(position).await;
                     if link.claim_id == claim.claim_id {
-                        self.board.published(self.partition, &claim);
+                        self.board.published(self.partition, &claim, ingested_ns);
                         return Ok(());
                     }
                     event = staged;
@@ -370,7 +374,7 @@ impl PartitionLander {
             }
             if let Some(file) = outcome.foreign.first() {
                 return Err(Ended::Stopped(
-                    ConditionKind::FileTaken,
+                    Reason::FileTaken,
                     format!(
                         "partition {}: s3://{}/{} is not the file of claim {} ({}); something else wrote there: \
                          move it away, and the claim's own file is published",
@@ -428,7 +432,7 @@ impl PartitionLander {
     fn lost_files(&self, claim: &Claim, files: &[FileRef]) {
         let rows: u64 = files.iter().map(|f| f.rows).sum();
         self.board.raise(
-            ConditionKind::RecordsLost,
+            Reason::RecordsLost,
             Some(self.partition),
             format!(
                 "partition {}: {rows} rows of the offsets {} to {} are lost: the store dropped their uploads before \
@@ -446,7 +450,7 @@ impl PartitionLander {
             return Ok(());
         }
         self.board.raise(
-            ConditionKind::RecordsLost,
+            Reason::RecordsLost,
             Some(self.partition),
             format!(
                 "partition {}: the {} offsets {start} to {end} are lost: Kafka dropped them (retention) before they \
@@ -480,7 +484,11 @@ impl PartitionLander {
             quarantine: Vec::new(),
             trace: None,
         };
-        self.land(position, claim).await
+        let staged = Staged {
+            claim,
+            ingested_ns: None,
+        };
+        self.land(position, staged).await
     }
 
     /// Lets the polling thread read on after the tip; whatever it sent before is outdated.
@@ -552,8 +560,10 @@ impl PartitionLander {
             .persist(|| self.chain.put_tip(tip))
             .await;
         self.board.update(self.partition, |p| {
-            p.watermark = tip.visible_watermark;
-            p.landed = Some(tip.end);
+            p.watermark = tip
+                .visible_watermark
+                .and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
+            p.position = tip.end + 1;
         });
     }
 
@@ -630,7 +640,7 @@ impl PartitionLander {
 
     fn diverged(&self, what: &str) -> Ended {
         Ended::Stopped(
-            ConditionKind::LogDiverged,
+            Reason::LogDiverged,
             divergence(&self.topic, self.partition, what),
         )
     }

@@ -22,7 +22,7 @@ use super::memory::Draining;
 use super::partition::{PartitionLander, What, Work, divergence, rewritten};
 use super::roll::{Relief, Roll, relieve, roll};
 use super::stage::Stager;
-use super::status::{Board, ConditionKind};
+use super::status::{Board, Reason};
 use crate::kafka::reader::{Retained, is_passing};
 use crate::ledger::LastRecord;
 
@@ -74,8 +74,7 @@ pub struct Poller {
     pub sender: mpsc::Sender<Command>,
     /// When to end.
     pub stop: CancellationToken,
-    /// Whether reading is paused for memory; shown.
-    pub paused: Arc<std::sync::atomic::AtomicBool>,
+
     /// Bytes in buffers; shown.
     pub held: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -380,7 +379,7 @@ impl Polling {
     fn halt(&mut self, partition: i32, sentence: String) {
         self.p
             .board
-            .raise(ConditionKind::LogDiverged, Some(partition), sentence);
+            .raise(Reason::LogDiverged, Some(partition), sentence);
         self.stand_still(partition);
     }
 
@@ -586,9 +585,6 @@ impl Polling {
             }
             Relief::Flow => {}
         }
-        self.p
-            .paused
-            .store(self.paused, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn show(&self) {
@@ -596,28 +592,42 @@ impl Polling {
             let State::Flowing(flow) = &slot.state else {
                 continue;
             };
-            let position = flow.buffer.next();
+            let next = flow.buffer.next();
             let end = self
                 .p
                 .consumer
                 .context()
                 .end(partition)
-                .unwrap_or(position)
-                .max(position);
-            let lag = if flow.at_end {
-                0
-            } else {
-                u64::try_from(end - position).unwrap_or(0)
-            };
+                .unwrap_or(next)
+                .max(next);
+            let read_all = flow.at_end && flow.buffer.records() == 0;
             self.p.board.update(partition, |p| {
-                p.position = position;
                 p.end = end;
-                p.lag = lag;
+                // Offsets without records after the last one never land.
+                p.lag = if read_all && p.position == next {
+                    0
+                } else {
+                    end - p.position
+                };
             });
         }
     }
 
     // The end.
+
+    /// Carries out rebalances that came while draining, without landing anything of them.
+    fn follow(&self) {
+        let consumer = &self.p.consumer;
+        while let Some(rebalance) = consumer.context().next_rebalance() {
+            let done = match &rebalance {
+                Rebalance::Assign(partitions) => consumer.incremental_assign(partitions),
+                Rebalance::Revoke(partitions) => consumer.incremental_unassign(partitions),
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "a rebalance while draining");
+            }
+        }
+    }
 
     /// Lands what is gathered, as far as the store allows in time, polling meanwhile; then leaves the group.
     fn drain(&mut self) {
@@ -637,6 +647,7 @@ impl Polling {
         while !self.slots.values().all(|s| s.has_left(Instant::now())) {
             // Nothing is read any more, but the group must see that this member lives.
             let _ = consumer.poll(POLL);
+            self.follow();
             while let Ok(command) = self.p.commands.try_recv() {
                 drop(command);
             }
@@ -657,7 +668,13 @@ impl Polling {
             slot.cancel.cancel();
         }
         consumer.context().close();
-        let _ = consumer.incremental_unassign(&self.list(&all));
+        self.follow();
+        let given_back = consumer
+            .assignment()
+            .and_then(|assigned| consumer.incremental_unassign(&assigned));
+        if let Err(error) = given_back {
+            tracing::debug!(%error, "the partitions were not given back");
+        }
         // They hold the consumer, which is to close on this thread.
         let until = Instant::now() + Duration::from_secs(1);
         while Instant::now() < until && self.slots.values().any(|s| !s.lander.is_finished()) {

@@ -53,7 +53,7 @@ pub async fn rebuild(lander: &PartitionLander, claim: &Claim, gone: &[FileRef]) 
         ..lander.stager.clone()
     };
     let staged = match stager.stage(range).await {
-        Ok(staged) => staged,
+        Ok(staged) => staged.claim,
         Err(e) => return Rebuilt::Differs(e.to_string()),
     };
     let (wanted, rest): (Vec<_>, Vec<_>) = staged.objects().cloned().partition(|file| {

@@ -18,6 +18,15 @@ use crate::store::{self, PART_BYTES, Store};
 /// `x-amz-meta-claim`: the claim that an object belongs to.
 pub const CLAIM_METADATA: &str = "claim";
 
+/// A range whose files are uploaded.
+#[derive(Debug)]
+pub struct Staged {
+    /// Its claim, not yet made.
+    pub claim: Claim,
+    /// When its first row entered Kafka, ns.
+    pub ingested_ns: Option<i64>,
+}
+
 /// Stages the ranges of one partition.
 #[derive(Clone)]
 pub struct Stager {
@@ -42,11 +51,11 @@ pub struct Stager {
 }
 
 impl Stager {
-    /// Uploads the files of `range`; its claim, still without an epoch. Waits as long as the store is away.
+    /// Uploads the files of `range`: its claim, still without an epoch. Waits as long as the store is away.
     ///
     /// # Errors
     /// Where a file cannot be encoded.
-    pub async fn stage(&self, range: Range) -> Result<Claim, EncodeError> {
+    pub async fn stage(&self, range: Range) -> Result<Staged, EncodeError> {
         failpoint::hit("land.before-stage");
         let mut load = range.load;
         let (start, end, claim_id) = (range.start, range.end, range.claim_id);
@@ -79,7 +88,7 @@ impl Stager {
             quarantine.push(self.upload(upload, range.quarantine.into()).await);
         }
         failpoint::hit("land.after-stage");
-        Ok(Claim {
+        let claim = Claim {
             claim_id,
             kind: ClaimKind::Data,
             epoch: 0,
@@ -101,6 +110,10 @@ impl Stager {
             files,
             quarantine,
             trace: None,
+        };
+        Ok(Staged {
+            claim,
+            ingested_ns: range.ingested_ns,
         })
     }
 

@@ -3,87 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use jiff::Timestamp;
+use stockpipe_crds::worker_status::{
+    LandStatus, PartitionStatus, RoleStatus, WorkerCondition, WorkerState, WorkerStatus,
+};
 
+use crate::context::Context;
 use crate::ledger::Claim;
 
-/// `/status` of the role `land`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LanderStatus {
-    /// Topic.
-    pub topic: String,
-    /// Its id, once Kafka has told.
-    pub topic_id: Option<Uuid>,
-    /// Name of this lander in the claims that it writes.
-    pub owner: String,
-    /// Bytes held: gathered, being encoded and being uploaded.
-    pub memory_bytes: u64,
-    /// The budget of those bytes and of librdkafka's queue.
-    pub memory_budget_bytes: u64,
-    /// Whether reading pauses until something is uploaded.
-    pub paused: bool,
-    /// Records behind the end of the assigned partitions.
-    pub lag: u64,
-    /// The least watermark of the assigned partitions (event time, ns); `None` while any has none.
-    pub watermark: Option<i64>,
-    /// Assigned partitions.
-    pub partitions: Vec<PartitionStatus>,
-    /// What is wrong, in sentences.
-    pub conditions: Vec<Condition>,
-}
+/// Sentences of one condition that are shown; the others are counted.
+const SENTENCES: usize = 3;
 
-/// One assigned partition.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PartitionStatus {
-    /// Partition.
-    pub partition: i32,
-    /// Next offset to be read.
-    pub position: i64,
-    /// One after the last offset of the log that may be read.
-    pub end: i64,
-    /// `end` − `position`, and 0 at the end of the partition whatever markers lie between.
-    pub lag: u64,
-    /// Watermark of the newest published claim whose periods are registered (event time, ns).
-    pub watermark: Option<i64>,
-    /// Epoch of this assignment.
-    pub epoch: u64,
-    /// Last offset of the newest published claim.
-    pub landed: Option<i64>,
-    /// Claims published since the assignment.
-    pub claims: u64,
-    /// Kafka records in them.
-    pub records: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Undecodable records in them.
-    pub quarantined: u64,
-    /// Late rows in them.
-    pub late: u64,
-    /// Files in them.
-    pub files: u64,
-    /// Bytes of those files.
-    pub bytes: u64,
-}
-
-/// Something that needs eyes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Condition {
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: ConditionKind,
-    /// The partition, where it concerns one.
-    pub partition: Option<i32>,
-    /// A sentence: what happened and what to do.
-    pub message: String,
-}
-
-/// Kinds of [`Condition`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ConditionKind {
+/// Something that needs eyes, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
     /// The log is not the one that was landed; the partition stands still until it is repaired.
     LogDiverged,
     /// Records were dropped by Kafka before they were landed.
@@ -92,91 +25,195 @@ pub enum ConditionKind {
     FileTaken,
     /// A range cannot be written as files.
     EncodingFailed,
+    /// The store is not reachable.
+    StoreUnreachable,
     /// Glue takes no partitions; reports wait.
     PartitionsUnregistered,
-    /// The store is not reachable.
-    StoreLost,
+}
+
+impl Reason {
+    /// The condition of the pipeline that it is a reason of.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::PartitionsUnregistered => "Cataloged",
+            _ => "Landing",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::LogDiverged => "LogDiverged",
+            Self::RecordsLost => "RecordsLost",
+            Self::FileTaken => "FileTaken",
+            Self::EncodingFailed => "EncodingFailed",
+            Self::StoreUnreachable => "StoreUnreachable",
+            Self::PartitionsUnregistered => "PartitionsUnregistered",
+        }
+    }
 }
 
 /// The status while it is put together. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Board {
+    started_at: Timestamp,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
+    totals: LandStatus,
     partitions: BTreeMap<i32, PartitionStatus>,
-    conditions: BTreeMap<(ConditionKind, Option<i32>), String>,
+    conditions: BTreeMap<(Reason, Option<i32>), (String, Timestamp)>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            started_at: Timestamp::now(),
+            state: Arc::default(),
+        }
+    }
 }
 
 impl Board {
     /// Changes what is shown of `partition`, which appears with the first change.
     pub fn update(&self, partition: i32, change: impl FnOnce(&mut PartitionStatus)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = state.partitions.entry(partition).or_default();
-        entry.partition = partition;
-        change(entry);
+        self.with(|state| {
+            let entry = state.partitions.entry(partition).or_default();
+            entry.partition = partition;
+            change(entry);
+        });
     }
 
-    /// Adds a published claim.
-    pub fn published(&self, partition: i32, claim: &Claim) {
+    /// Adds a claim of this process that is published; `ingested_ns` is when its first row entered Kafka.
+    pub fn published(&self, partition: i32, claim: &Claim, ingested_ns: Option<i64>) {
         self.update(partition, |p| {
-            p.landed = Some(claim.end);
             p.claims += 1;
-            p.records += claim.records;
             p.rows += claim.rows;
             p.quarantined += claim.quarantined;
             p.late += claim.late;
-            p.files += claim.files.len() as u64;
-            p.bytes += claim.files.iter().map(|f| f.bytes).sum::<u64>();
+            p.heartbeats += claim.heartbeats;
+        });
+        self.with(|state| {
+            let totals = &mut state.totals;
+            totals.rows_total += claim.rows;
+            totals.files_total += claim.files.len() as u64;
+            totals.bytes_total += claim.files.iter().map(|f| f.bytes).sum::<u64>();
+            if let Some(ingested) = ingested_ns {
+                let delay = Timestamp::now().as_nanosecond() - i128::from(ingested);
+                totals.freshness_ms = u64::try_from(delay / 1_000_000).ok();
+            }
         });
     }
 
     /// Takes `partition` away.
     pub fn remove(&self, partition: i32) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.partitions.remove(&partition);
-        state.conditions.retain(|(_, p), _| *p != Some(partition));
+        self.with(|state| {
+            state.partitions.remove(&partition);
+            // What is lost stays lost; the rest is the next owner's to say.
+            state
+                .conditions
+                .retain(|(reason, p), _| *p != Some(partition) || *reason == Reason::RecordsLost);
+        });
     }
 
     /// Says that something is wrong; the log gets the sentence when it is new.
-    pub fn raise(&self, kind: ConditionKind, partition: Option<i32>, message: String) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.conditions.get(&(kind, partition)) != Some(&message) {
-            tracing::error!(condition = ?kind, "{message}");
-            state.conditions.insert((kind, partition), message);
-        }
+    pub fn raise(&self, reason: Reason, partition: Option<i32>, message: String) {
+        self.with(|state| {
+            let known = state.conditions.get(&(reason, partition));
+            if known.is_none_or(|(m, _)| *m != message) {
+                tracing::error!(reason = reason.name(), "{message}");
+                state
+                    .conditions
+                    .insert((reason, partition), (message, Timestamp::now()));
+            }
+        });
     }
 
-    /// Shows `message` under `kind` without logging it, or takes it away.
-    pub fn show(&self, kind: ConditionKind, message: Option<String>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match message {
-            Some(message) => state.conditions.insert((kind, None), message),
-            None => state.conditions.remove(&(kind, None)),
-        };
+    /// Shows `message` under `reason` without logging it, or takes it away.
+    pub fn show(&self, reason: Reason, message: Option<String>) {
+        self.with(|state| match message {
+            Some(message) => {
+                let entry = state.conditions.entry((reason, None));
+                entry.or_insert((String::new(), Timestamp::now())).0 = message;
+            }
+            None => {
+                state.conditions.remove(&(reason, None));
+            }
+        });
     }
 
-    /// Fills partitions, conditions, lag and watermark of `status`.
+    /// Whether anything is wrong for `reason`.
     #[must_use]
-    pub fn complete(&self, mut status: LanderStatus) -> LanderStatus {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        status.partitions = state.partitions.values().cloned().collect();
-        status.conditions = state
-            .conditions
-            .iter()
-            .map(|((kind, partition), message)| Condition {
-                kind: *kind,
-                partition: *partition,
-                message: message.clone(),
-            })
-            .collect();
-        status.lag = status.partitions.iter().map(|p| p.lag).sum();
-        let watermarks: Option<Vec<i64>> = status.partitions.iter().map(|p| p.watermark).collect();
-        status.watermark = watermarks.and_then(|w| w.into_iter().min());
-        status
+    pub fn has(&self, reason: Reason) -> bool {
+        self.with(|state| state.conditions.keys().any(|(r, _)| *r == reason))
     }
+
+    /// The whole status.
+    #[must_use]
+    pub fn complete(
+        &self,
+        ctx: &Context,
+        instance: &str,
+        state: WorkerState,
+        buffered_bytes: u64,
+    ) -> WorkerStatus {
+        let memory_budget = ctx.pipeline.consumer.memory_budget;
+        self.with(|shown| WorkerStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: format!("{}/{}", ctx.pipeline.namespace, ctx.pipeline.name),
+            instance: instance.to_owned(),
+            started_at: self.started_at,
+            state,
+            conditions: conditions(&shown.conditions),
+            role: RoleStatus::Land(LandStatus {
+                partitions: shown.partitions.values().cloned().collect(),
+                buffered_bytes,
+                memory_budget,
+                ..shown.totals.clone()
+            }),
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One condition of each kind, with its worst reason and that reason's first sentences.
+fn conditions(all: &BTreeMap<(Reason, Option<i32>), (String, Timestamp)>) -> Vec<WorkerCondition> {
+    let mut shown: Vec<WorkerCondition> = Vec::new();
+    for (reason, _) in all.keys() {
+        if shown.iter().any(|c| c.kind == reason.kind()) {
+            continue;
+        }
+        let same: Vec<_> = all
+            .iter()
+            .filter(|((r, _), _)| r == reason)
+            .map(|(_, v)| v)
+            .collect();
+        let first: Vec<&str> = same
+            .iter()
+            .take(SENTENCES)
+            .map(|(m, _)| m.as_str())
+            .collect();
+        let mut message = first.join("; ");
+        if same.len() > SENTENCES {
+            message.push_str(&format!("; and {} partitions more", same.len() - SENTENCES));
+        }
+        shown.push(WorkerCondition {
+            kind: reason.kind().to_owned(),
+            ok: false,
+            reason: reason.name().to_owned(),
+            message,
+            since: same
+                .iter()
+                .map(|(_, since)| *since)
+                .min()
+                .unwrap_or(Timestamp::UNIX_EPOCH),
+        });
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -184,18 +221,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_watermark_is_the_least_and_absent_while_any_partition_has_none() {
+    fn one_condition_of_each_kind_is_shown_with_its_worst_reason() {
         let board = Board::default();
-        board.update(0, |p| (p.watermark, p.lag) = (Some(5), 2));
-        board.update(1, |p| p.lag = 3);
-        let status = board.complete(LanderStatus::default());
-        assert_eq!((status.watermark, status.lag), (None, 5));
-        board.update(1, |p| p.watermark = Some(4));
-        assert_eq!(board.complete(LanderStatus::default()).watermark, Some(4));
-        board.raise(ConditionKind::LogDiverged, Some(1), "look".into());
-        assert_eq!(board.complete(LanderStatus::default()).conditions.len(), 1);
+        for partition in 0..5 {
+            board.raise(
+                Reason::LogDiverged,
+                Some(partition),
+                format!("sentence {partition}"),
+            );
+        }
+        board.raise(Reason::RecordsLost, Some(1), "lost".into());
+        board.show(Reason::PartitionsUnregistered, Some("Glue is away".into()));
+        let shown = board.with(|state| conditions(&state.conditions));
+        let heads: Vec<_> = shown
+            .iter()
+            .map(|c| (c.kind.as_str(), c.reason.as_str()))
+            .collect();
+        assert_eq!(
+            heads,
+            [
+                ("Landing", "LogDiverged"),
+                ("Cataloged", "PartitionsUnregistered")
+            ]
+        );
+        assert_eq!(
+            shown[0].message,
+            "sentence 0; sentence 1; sentence 2; and 2 partitions more"
+        );
+        assert!(shown.iter().all(|c| !c.ok));
+    }
+
+    #[test]
+    fn what_is_lost_stays_told_when_the_partition_goes() {
+        let board = Board::default();
+        board.raise(Reason::LogDiverged, Some(1), "rewritten".into());
+        board.raise(Reason::RecordsLost, Some(1), "lost".into());
         board.remove(1);
-        let status = board.complete(LanderStatus::default());
-        assert_eq!((status.partitions.len(), status.conditions.len()), (1, 0));
+        assert!(!board.has(Reason::LogDiverged) && board.has(Reason::RecordsLost));
+        board.show(Reason::StoreUnreachable, Some("away".into()));
+        board.show(Reason::StoreUnreachable, None);
+        assert!(!board.has(Reason::StoreUnreachable));
     }
 }

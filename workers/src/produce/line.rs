@@ -25,7 +25,7 @@ const CHECKPOINT_AGE: Duration = Duration::from_secs(30);
 /// Without new ticks a checkpoint only keeps retention from removing the last one.
 const CHECKPOINT_AGE_SILENT: Duration = Duration::from_secs(600);
 /// The topic is asked for new partitions this often.
-const GROWTH: Duration = Duration::from_secs(30);
+const GROWTH: Duration = Duration::from_secs(10);
 /// Live ticks that are later than this are catching up.
 const LATE: Nanos = 2_000_000_000;
 /// Ticks between two looks at the clock.

@@ -19,7 +19,7 @@ const FIRST_STEP: i64 = 4096;
 const CALL: Duration = Duration::from_secs(5);
 /// An earlier producer is taken for gone after this silence: a live one sends
 /// a heartbeat every second.
-const QUIET: Duration = Duration::from_millis(2500);
+const QUIET: Duration = Duration::from_secs(2);
 /// Silence so long that nobody needs to be waited for.
 const LONG_AGO_MS: i64 = 15_000;
 

@@ -194,6 +194,12 @@ impl Notes {
         self.changes.push(what);
     }
 
+    /// A difference that is told but harms nothing: the embedded broker has one replica of everything.
+    fn note(&mut self, what: String) {
+        tracing::info!("{what}");
+        self.warnings.push(what);
+    }
+
     fn warn(&mut self, what: impl Into<String>) {
         let what = what.into();
         tracing::warn!("{what}");
@@ -206,7 +212,11 @@ impl Notes {
 /// # Errors
 /// One sentence: what is refused and by whom, or which address does not answer.
 pub async fn run(ctx: &Context) -> Result<(), ProvisionError> {
-    let began = tokio::time::Instant::now();
+    run_for(ctx, PATIENCE).await
+}
+
+async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ProvisionError> {
+    let began = std::time::Instant::now();
     let mut told = None;
     loop {
         let attempt = tokio::select! {
@@ -223,23 +233,23 @@ pub async fn run(ctx: &Context) -> Result<(), ProvisionError> {
         let Some(service) = error.outage() else {
             return Err(error);
         };
+        ctx.status.publish(&ProvisionStatus {
+            waiting: Some(error.to_string()),
+            ..ProvisionStatus::default()
+        });
         let address = address_of(ctx, service);
-        if began.elapsed() >= PATIENCE {
+        if began.elapsed() >= patience {
             return Err(ProvisionError::Unreachable {
                 service,
                 address,
-                seconds: PATIENCE.as_secs(),
+                seconds: patience.as_secs(),
                 why: error.to_string(),
             });
         }
         if told != Some(service) {
             told = Some(service);
-            tracing::warn!(%error, "{service} at {address} does not answer yet; trying for {} s", PATIENCE.as_secs());
+            tracing::warn!(%error, "{service} at {address} does not answer yet; trying for {} s", patience.as_secs());
         }
-        ctx.status.publish(&ProvisionStatus {
-            waiting: Some(error.to_string()),
-            ..ProvisionStatus::default()
-        });
         tokio::select! {
             () = ctx.shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -313,5 +323,73 @@ fn address_of(ctx: &Context, service: Service) -> String {
     match endpoint {
         Endpoint::Url(url) => url.clone(),
         Endpoint::Unset | Endpoint::Aws | Endpoint::Embedded => format!("AWS {}", aws.region),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::Secrets;
+    use crate::status::StatusBoard;
+    use std::sync::Arc;
+    use stockpipe_crds::Pipeline;
+    use tokio_util::sync::CancellationToken;
+
+    /// A pipeline whose services have addresses at which nothing listens.
+    fn nowhere(secrets: &std::path::Path) -> Context {
+        let secret = secrets.join("key");
+        std::fs::create_dir(&secret).unwrap();
+        std::fs::write(secret.join(crate::aws::ACCESS_KEY_ID), "a").unwrap();
+        std::fs::write(secret.join(crate::aws::SECRET_ACCESS_KEY), "s").unwrap();
+        let yaml = "
+apiVersion: stockpipe.dev/v1alpha1
+kind: StockPipeline
+metadata: {name: us}
+spec:
+  lake: {bucket: it-lake}
+  aws:
+    region: us-east-1
+    credentialsSecretRef: {name: key}
+    endpoints: {s3: 'http://127.0.0.1:9', glue: 'http://127.0.0.1:9', athena: 'http://127.0.0.1:9'}
+";
+        Context {
+            pipeline: Arc::new(Pipeline::from_yaml(yaml, "us.yaml").unwrap()),
+            secrets: Secrets::new([secrets.to_owned()]),
+            cluster_id: "c".into(),
+            base_dir: secrets.to_owned(),
+            shutdown: CancellationToken::new(),
+            status: StatusBoard::new("provision"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_answers_nothing_for_long_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = nowhere(dir.path());
+        let error = run_for(&ctx, Duration::from_secs(2)).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("S3 at http://127.0.0.1:9 has not answered for 2 s: "),
+            "{error}"
+        );
+        assert!(ctx.status.snapshot()["waiting"].is_string());
+    }
+
+    #[tokio::test]
+    async fn a_missing_secret_is_told_at_once_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = nowhere(dir.path());
+        std::fs::remove_dir_all(dir.path().join("key")).unwrap();
+        let error = run(&ctx).await.unwrap_err().to_string();
+        assert!(error.contains("/key/AWS_ACCESS_KEY_ID"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_the_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = nowhere(dir.path());
+        ctx.shutdown.cancel();
+        run(&ctx).await.unwrap();
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn provision(
         ));
     }
     if shape.replicas != topic.replication_factor {
-        notes.warn(format!(
+        notes.note(format!(
             "topic `{}` has replication factor {}, the file asks for {}: reassign its partitions to change it",
             topic.name, shape.replicas, topic.replication_factor
         ));

@@ -52,7 +52,7 @@ impl Replay {
     /// The replay of `pipeline`'s source; a relative path starts at `base_dir`.
     ///
     /// # Errors
-    /// Where the uri names no file, or the calendar is unknown.
+    /// Where the uri names no readable file, its header lacks a mapped column, or the calendar is unknown.
     pub fn new(pipeline: &Pipeline, base_dir: &Path) -> Result<Self, FeedError> {
         let Spec::Replay {
             uri,
@@ -62,13 +62,16 @@ impl Replay {
         else {
             return Err(FeedError("the source is not a replay".to_owned()));
         };
-        Ok(Self {
+        let replay = Self {
             path: path_of(uri, base_dir)?,
             columns: columns.clone(),
             calendar: Calendar::parse(&pipeline.market.calendar)
                 .map_err(|e| FeedError(format!("market.calendar: {e}")))?,
             speed: *speed,
-        })
+        };
+        // What is wrong with the file is told at once, before Kafka is waited for.
+        replay.open("")?;
+        Ok(replay)
     }
 
     fn open(&self, run: &str) -> Result<Rows, FeedError> {
