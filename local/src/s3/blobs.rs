@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use uuid::Uuid;
@@ -21,6 +22,8 @@ pub(super) struct Blobs {
     root: PathBuf,
     fsync: bool,
     readers: Mutex<HashMap<BlobId, Readers>>,
+    /// Files that are neither kept nor removed yet.
+    unsettled: AtomicUsize,
     remover: mpsc::Sender<Task>,
 }
 
@@ -51,6 +54,7 @@ impl Blobs {
             root: root.to_owned(),
             fsync,
             readers: Mutex::default(),
+            unsettled: AtomicUsize::new(0),
             remover,
         });
         let folder = Arc::downgrade(&blobs);
@@ -80,6 +84,7 @@ impl Blobs {
             .write(true)
             .create_new(true)
             .open(self.path(id))?;
+        self.unsettled.fetch_add(1, Ordering::SeqCst);
         Ok(NewBlob {
             id,
             file: Some(file),
@@ -112,15 +117,16 @@ impl Blobs {
         }
     }
 
-    /// Waits until every doomed blob is removed; says whether none is left
-    /// that somebody still reads.
+    /// Waits until every doomed blob is removed; says whether every file that
+    /// is left is named by the index: nobody reads a doomed one, or writes one.
     pub(super) fn flush(&self) -> bool {
         let (done, wait) = mpsc::channel::<()>();
         if self.remover.send(Task::Flush(done)).is_ok() {
             // Ends when the other side is dropped.
             let _ = wait.recv();
         }
-        !self.readers().values().any(|reader| reader.doomed)
+        self.unsettled.load(Ordering::SeqCst) == 0
+            && !self.readers().values().any(|reader| reader.doomed)
     }
 
     fn remove_unread(&self, ids: &[BlobId]) {
@@ -212,6 +218,13 @@ impl NewBlob {
         Ok(())
     }
 
+    /// Leaves the file in place when it is not known whether the index names
+    /// it: the next start finds out.
+    pub(super) fn leave(self) {
+        self.blobs.unsettled.fetch_add(1, Ordering::SeqCst);
+        self.keep();
+    }
+
     /// Leaves the file in place: the index names it now.
     pub(super) fn keep(mut self) {
         self.kept = true;
@@ -223,6 +236,7 @@ impl Drop for NewBlob {
         if !self.kept {
             self.blobs.remove(self.id);
         }
+        self.blobs.unsettled.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -282,8 +296,19 @@ mod tests {
         let mut blob = blobs.create().unwrap();
         blob.write(b"half").unwrap();
         assert_eq!(blobs.count(), 1);
+        assert!(!blobs.flush());
         drop(blob);
         assert_eq!(blobs.count(), 0);
+        assert!(blobs.flush());
+    }
+
+    #[test]
+    fn blob_of_unknown_fate_is_left_for_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path(), false).unwrap();
+        blobs.create().unwrap().leave();
+        assert_eq!(blobs.count(), 1);
+        assert!(!blobs.flush());
     }
 
     #[test]

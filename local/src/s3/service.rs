@@ -111,19 +111,14 @@ fn refused(error: s3s::S3Error) -> Response<Body> {
     })
 }
 
-/// Signature Version 2 has no expiry in its headers, so that a request could
-/// be sent again at any time; AWS has not accepted it for new buckets since 2020.
+/// Signature Version 2 in a header says nothing of when it expires, so that a
+/// request could be sent again at any time. In a presigned URL it does, and
+/// boto3 and the aws CLI still make such URLs; s3s verifies them.
 fn is_signature_v2(request: &Request<Incoming>) -> bool {
-    let header = request
+    request
         .headers()
         .get(http::header::AUTHORIZATION)
-        .is_some_and(|value| value.as_bytes().starts_with(b"AWS "));
-    let query = request.uri().query().is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| pair.split('=').next() == Some("Signature"))
-    });
-    header || query
+        .is_some_and(|value| value.as_bytes().starts_with(b"AWS "))
 }
 
 /// The request as s3s takes it, with a body that can be drained afterwards.

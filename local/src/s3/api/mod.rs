@@ -4,7 +4,9 @@ mod buckets;
 mod headers;
 mod listings;
 mod objects;
+mod reading;
 mod tagging;
+mod upload_listings;
 mod uploads;
 
 use std::sync::Arc;

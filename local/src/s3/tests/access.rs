@@ -70,10 +70,10 @@ async fn unsigned_and_old_signatures_are_refused() {
             .unwrap()
             .contains("Please use AWS4-HMAC-SHA256")
     );
-    let v2 = reqwest::get(s3.url("/bucket/k?AWSAccessKeyId=x&Signature=y&Expires=9999999999"))
-        .await
-        .unwrap();
-    assert_eq!(v2.status(), 400);
+    let forged = "/bucket/k?AWSAccessKeyId={}&Signature=y&Expires=9999999999"
+        .replace("{}", &s3.credentials.access_key_id);
+    let v2 = reqwest::get(s3.url(&forged)).await.unwrap();
+    assert_eq!(v2.status(), 403);
     s3.stop().await;
 }
 
@@ -125,4 +125,51 @@ async fn presigned_urls_work_until_they_expire() {
     assert_eq!(answer.status(), 403);
     assert!(answer.text().await.unwrap().contains("Request has expired"));
     s3.stop().await;
+}
+
+/// boto3 and the aws CLI presign with Signature Version 2 unless told otherwise:
+/// HMAC-SHA1 over method, expiry and path.
+#[tokio::test]
+async fn presigned_urls_of_boto3_work_until_they_expire() {
+    let dir = tempfile::tempdir().unwrap();
+    let s3 = Running::start(dir.path()).await;
+    s3.put("k", "hello").await;
+    let now = jiff::Timestamp::now().as_second();
+    let good = reqwest::get(presigned_v2(&s3, "/bucket/k", "", now + 60))
+        .await
+        .unwrap();
+    assert_eq!(good.text().await.unwrap(), "hello");
+    let expired = reqwest::get(presigned_v2(&s3, "/bucket/k", "", now - 1))
+        .await
+        .unwrap();
+    assert_eq!(expired.status(), 403);
+    s3.stop().await;
+}
+
+/// A URL for a GET that is presigned as boto3 does it, until `expires`.
+pub(super) fn presigned_v2(s3: &Running, path: &str, query: &str, expires: i64) -> String {
+    let signature = hmac_sha1(
+        &s3.credentials.secret_access_key,
+        &format!("GET\n\n\n{expires}\n{path}"),
+    );
+    let signed = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("AWSAccessKeyId", &s3.credentials.access_key_id)
+        .append_pair("Signature", &signature)
+        .append_pair("Expires", &expires.to_string())
+        .finish();
+    s3.url(&format!("{path}?{query}&{signed}"))
+}
+
+/// HMAC by its definition (RFC 2104), as base64.
+fn hmac_sha1(key: &str, text: &str) -> String {
+    use base64::Engine as _;
+    use s3s::crypto::{Checksum as _, Sha1};
+    let pad = |with: u8| -> Vec<u8> {
+        (0..64)
+            .map(|at| key.as_bytes().get(at).copied().unwrap_or(0) ^ with)
+            .collect()
+    };
+    let inner = Sha1::checksum(&[pad(0x36), text.as_bytes().to_vec()].concat());
+    let outer = Sha1::checksum(&[pad(0x5c), AsRef::<[u8]>::as_ref(&inner).to_vec()].concat());
+    base64::engine::general_purpose::STANDARD.encode(outer)
 }

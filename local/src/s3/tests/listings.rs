@@ -89,7 +89,7 @@ async fn keys_are_listed_by_prefix_delimiter_and_page() {
 }
 
 /// Makes objects without bodies, as fast as the index takes them.
-async fn fill(s3: &Running, keys: impl Iterator<Item = String>) {
+pub(super) async fn fill(s3: &Running, keys: impl Iterator<Item = String>) {
     let keys: Vec<String> = keys.collect();
     for batch in keys.chunks(10_000) {
         let batch = batch.to_vec();

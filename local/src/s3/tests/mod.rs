@@ -5,6 +5,7 @@ mod chunked;
 mod durability;
 mod listings;
 mod objects;
+mod throughput;
 mod uploads;
 
 use std::path::Path;

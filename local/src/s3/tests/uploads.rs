@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, ChecksumAlgorithm, ChecksumMode,
     ChecksumType, CompletedMultipartUpload, CompletedPart, ExpirationStatus, LifecycleRule,
-    LifecycleRuleFilter,
+    LifecycleRuleFilter, ObjectAttributes,
 };
 use futures::future::join_all;
 
@@ -138,6 +138,21 @@ async fn upload_appears_whole_when_it_is_completed() {
         .unwrap();
     let range = range.body.collect().await.unwrap().to_vec();
     assert!(range == data[5 * MIB - 3..=10 * MIB + 3]);
+    let attributes = s3
+        .client
+        .get_object_attributes()
+        .bucket("bucket")
+        .key("k")
+        .object_attributes(ObjectAttributes::Etag)
+        .object_attributes(ObjectAttributes::ObjectParts)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        attributes.object_parts().unwrap().total_parts_count(),
+        Some(3)
+    );
+    assert_eq!(attributes.object_size(), None);
     let second = s3
         .client
         .get_object()

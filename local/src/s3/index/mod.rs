@@ -8,25 +8,27 @@
 //! answered, so it survives kill -9 of this process. With `fsync` it has
 //! reached the disk, and survives a loss of power too.
 
-use std::fs::OpenOptions;
-use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 
-use redb::backends::FileBackend;
 use redb::{
-    BackendError, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable, StorageBackend,
-    Table, TableDefinition, WriteTransaction,
+    Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
 };
 use s3s::{S3Error, S3Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use self::database::open_database;
+use self::writer::{Job, Open, Pending, Writer};
 use super::blobs::{Blobs, NewBlob};
 use super::error;
 use super::object::{BlobId, Bucket, Object, Part, Upload};
+
+mod database;
+mod writer;
 
 type Bytes<'a> = &'a [u8];
 const BUCKETS: TableDefinition<'_, Bytes<'static>, Bytes<'static>> =
@@ -36,14 +38,6 @@ const OBJECTS: TableDefinition<'_, Bytes<'static>, Bytes<'static>> =
 const UPLOADS: TableDefinition<'_, Bytes<'static>, Bytes<'static>> =
     TableDefinition::new("uploads");
 const PARTS: TableDefinition<'_, Bytes<'static>, Bytes<'static>> = TableDefinition::new("parts");
-
-/// Pages that redb keeps in memory, bytes.
-const CACHE: usize = 32 << 20;
-/// Most changes in one transaction.
-const BATCH: usize = 512;
-/// Free space below which changes are refused, bytes: redb must not meet a
-/// full disk in the middle of a commit.
-const RESERVE: u64 = 8 << 20;
 
 /// Key of an object: bucket names have no NUL, so that the keys of a bucket
 /// lie together, in the order of their bytes, which is S3's order.
@@ -141,85 +135,6 @@ impl<T> Change<T> {
             keep: Vec::new(),
             doom: Vec::new(),
         }
-    }
-}
-
-/// Why a transaction was not committed.
-#[derive(Clone)]
-enum Lost {
-    NoSpace,
-    Failed(Arc<str>),
-}
-
-impl From<Lost> for S3Error {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::NoSpace => error::no_space(),
-            Lost::Failed(failure) => error::internal(format!("the index failed: {failure}")),
-        }
-    }
-}
-
-/// A change that waits for the thread that writes.
-trait Job: Send {
-    /// Whether it only removes, and so may go on when the disk is nearly full.
-    fn removes(&self) -> bool;
-    /// Makes the change in the transaction; says whether it wrote.
-    fn make(&mut self, tables: &mut Tables<'_>) -> Result<bool, redb::Error>;
-    /// Tells the caller, once the transaction is committed or lost.
-    fn answer(self: Box<Self>, committed: Result<(), Lost>);
-}
-
-struct Pending<T, F> {
-    removes: bool,
-    change: Option<F>,
-    made: Option<S3Result<Change<T>>>,
-    caller: oneshot::Sender<S3Result<T>>,
-    blobs: Arc<Blobs>,
-}
-
-impl<T, F> Job for Pending<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Tables<'_>) -> Result<Change<T>, Failure> + Send,
-{
-    fn removes(&self) -> bool {
-        self.removes
-    }
-
-    fn make(&mut self, tables: &mut Tables<'_>) -> Result<bool, redb::Error> {
-        let Some(change) = self.change.take() else {
-            return Ok(false);
-        };
-        let made = match change(tables) {
-            Ok(made) => Ok(made),
-            Err(Failure::Refused(refusal)) => Err(refusal),
-            Err(Failure::Storage(failure)) => return Err(failure),
-        };
-        let wrote = made.is_ok();
-        self.made = Some(made);
-        Ok(wrote)
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), Lost>) {
-        let answer = match (self.made, committed) {
-            (Some(Err(refusal)), _) => Err(refusal),
-            (Some(Ok(made)), Ok(())) => {
-                made.keep.into_iter().for_each(NewBlob::keep);
-                self.blobs.doom(made.doom);
-                Ok(made.value)
-            }
-            (Some(Ok(made)), Err(lost)) => {
-                // Whether it was committed is not known: the files stay until
-                // the next start compares them with the index.
-                made.keep.into_iter().for_each(NewBlob::keep);
-                Err(lost.into())
-            }
-            (None, Err(lost)) => Err(lost.into()),
-            (None, Ok(())) => Err(error::internal("a change was not made".to_owned())),
-        };
-        // The caller may have gone away; the change stands.
-        let _ = self.caller.send(answer);
     }
 }
 
@@ -348,7 +263,12 @@ pub(super) struct Index {
 impl Index {
     /// Opens or makes the index, and starts the thread that writes.
     pub(super) fn open(path: &Path, fsync: bool, blobs: &Arc<Blobs>) -> Result<Self, redb::Error> {
-        let database = open_database(path, fsync)?;
+        let file = path.to_owned();
+        Self::start(path, Box::new(move || open_database(&file, fsync)), blobs)
+    }
+
+    fn start(path: &Path, open: Open, blobs: &Arc<Blobs>) -> Result<Self, redb::Error> {
+        let database = open()?;
         // The tables are there from the start, so that readers find them.
         let txn = database.begin_write()?;
         drop(Tables::open(&txn)?);
@@ -358,7 +278,7 @@ impl Index {
         let writer = Writer {
             database: Arc::clone(&database),
             path: path.to_owned(),
-            fsync,
+            open,
         };
         let thread = std::thread::Builder::new()
             .name("s3-index".to_owned())
@@ -441,165 +361,13 @@ impl Drop for Index {
     }
 }
 
-struct Writer {
-    database: Arc<RwLock<Option<Database>>>,
-    path: PathBuf,
-    fsync: bool,
-}
-
-impl Writer {
-    fn run(&self, waiting: &mpsc::Receiver<Box<dyn Job>>) {
-        while let Ok(first) = waiting.recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH
-                && let Ok(next) = waiting.try_recv()
-            {
-                batch.push(next);
-            }
-            let free = free_space(&self.path).unwrap_or(u64::MAX);
-            let (mut batch, refused): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .partition(|job| free >= if job.removes() { RESERVE / 4 } else { RESERVE });
-            for job in refused {
-                job.answer(Err(Lost::NoSpace));
-            }
-            let committed = self.commit(&mut batch);
-            if let Err(failure) = &committed {
-                tracing::error!(%failure, "S3 store: a transaction of the index failed; the index is opened anew");
-                self.reopen();
-            }
-            let told = committed.map_err(|failure| Lost::Failed(failure.to_string().into()));
-            for job in batch {
-                job.answer(told.clone());
-            }
-        }
-    }
-
-    fn commit(&self, batch: &mut [Box<dyn Job>]) -> Result<(), redb::Error> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or(redb::Error::DatabaseClosed)?;
-        let txn = database.begin_write()?;
-        let mut wrote = false;
-        {
-            let mut tables = Tables::open(&txn)?;
-            for job in batch {
-                wrote |= job.make(&mut tables)?;
-            }
-        }
-        if wrote {
-            txn.commit()?;
-        } else {
-            txn.abort()?;
-        }
-        Ok(())
-    }
-
-    /// After an I/O error redb answers nothing more until it is opened anew.
-    fn reopen(&self) {
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *database = None;
-        match open_database(&self.path, self.fsync) {
-            Ok(opened) => *database = Some(opened),
-            Err(failure) => tracing::error!(%failure, "S3 store: the index cannot be opened"),
-        }
-    }
-}
-
-fn free_space(path: &Path) -> io::Result<u64> {
-    let folder = path.parent().unwrap_or(path);
-    let stat = rustix::fs::statvfs(folder)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-fn open_database(path: &Path, fsync: bool) -> Result<Database, redb::Error> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    let backend = Backend {
-        file: FileBackend::new(file)?,
-        fsync,
-    };
-    Ok(Database::builder()
-        .set_cache_size(CACHE)
-        .create_with_backend(backend)?)
-}
-
-/// redb's file, where a commit waits for the disk only if it must survive a
-/// loss of power. The order of the writes is redb's own in either case, which
-/// is all that kill -9 needs: the system has every write that returned.
-#[derive(Debug)]
-struct Backend {
-    file: FileBackend,
-    fsync: bool,
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        if self.fsync {
-            self.file.sync_data()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::database::{Backend, builder};
     use super::*;
+    use redb::StorageBackend;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn keys_of_a_bucket_lie_together_in_the_order_of_their_bytes() {
@@ -668,5 +436,71 @@ mod tests {
                 bucket(&snapshot.buckets, "second")
             })
             .unwrap();
+    }
+
+    /// A file that fails to be written while `broken`.
+    #[derive(Debug)]
+    struct Faulty {
+        file: Backend,
+        broken: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for Faulty {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(io::Error::other("the disk failed, as the test wants"));
+            }
+            self.file.write(offset, data)
+        }
+    }
+
+    #[tokio::test]
+    async fn index_goes_on_after_the_disk_failed_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&dir.path().join("blobs"), false).unwrap();
+        let path = dir.path().join("index.redb");
+        let broken = Arc::new(AtomicBool::new(false));
+        let (file, switch) = (path.clone(), Arc::clone(&broken));
+        let open = move || {
+            let backend = Faulty {
+                file: Backend::open(&file, false)?,
+                broken: Arc::clone(&switch),
+            };
+            Ok(builder().create_with_backend(backend)?)
+        };
+        let index = Index::start(&path, Box::new(open), &blobs).unwrap();
+        let make = |name: &'static str| {
+            index.write(move |tables| {
+                put(&mut tables.buckets, name.as_bytes(), &Bucket::default())?;
+                Ok(Change::of(()))
+            })
+        };
+        make("before").await.unwrap();
+        broken.store(true, Ordering::SeqCst);
+        let lost = make("lost").await.unwrap_err();
+        assert_eq!(lost.code().as_str(), "InternalError");
+        broken.store(false, Ordering::SeqCst);
+        // The first change after it may still find the file closed.
+        if make("retried").await.is_err() {
+            make("retried").await.unwrap();
+        }
+        let there = |name: &'static str| {
+            index
+                .read(|snapshot| bucket(&snapshot.buckets, name))
+                .is_ok()
+        };
+        assert!(there("before") && there("retried"));
     }
 }
