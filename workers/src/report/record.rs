@@ -52,7 +52,7 @@ impl Records {
         }
         self.read(&record.run_key, record.attempt)
             .await?
-            .ok_or_else(|| ReportError::Vanished(key))
+            .ok_or(ReportError::Vanished(key))
     }
 
     /// The record of a run; `None` where nobody has claimed it.
