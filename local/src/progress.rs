@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// The numbers of one moment.
@@ -19,8 +20,8 @@ pub struct Numbers {
     pub files: u64,
     /// Records in Kafka that no published claim covers.
     pub lag: u64,
-    /// The pipeline's watermark: event time, ns.
-    pub watermark: Option<i64>,
+    /// The pipeline's watermark: event time.
+    pub watermark: Option<Timestamp>,
     /// Whether history is made, and ticks now come with the clock (or the replay is at its end).
     pub caught_up: bool,
 }
@@ -40,12 +41,13 @@ impl Numbers {
         }
         let mut watermarks = Vec::new();
         for status in landers {
+            all.landed += number(&status, "rowsTotal");
+            all.files += number(&status, "filesTotal");
             let partitions = status.get("partitions").and_then(Value::as_array);
             for partition in partitions.into_iter().flatten() {
-                all.landed += number(partition, "rows");
-                all.files += number(partition, "files");
                 all.lag += number(partition, "lag");
-                watermarks.push(partition.get("watermark").and_then(Value::as_i64));
+                let watermark = partition.get("watermark").and_then(Value::as_str);
+                watermarks.push(watermark.and_then(|w| w.parse::<Timestamp>().ok()));
             }
         }
         // A partition without a watermark holds the pipeline's back.
@@ -77,18 +79,12 @@ impl Numbers {
             HumanCount(self.landed),
             HumanCount(self.files),
             HumanCount(self.lag),
-            self.watermark
-                .map_or_else(|| "none yet".to_owned(), to_the_second),
+            self.watermark.map_or_else(
+                || "none yet".to_owned(),
+                |t| t.strftime("%F %TZ").to_string()
+            ),
         )
     }
-}
-
-/// `2026-11-20 20:59:00Z`, or what stands for the end of time.
-fn to_the_second(ns: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(
-        |_| "the end".to_owned(),
-        |t| t.strftime("%F %TZ").to_string(),
-    )
 }
 
 /// How often a pipe is told.
@@ -191,27 +187,30 @@ mod tests {
     #[test]
     fn numbers_add_up_over_landers_and_the_least_watermark_counts() {
         let numbers = Numbers::gather(
-            [json!({"ticks": 10, "rate": 5})].into_iter(),
+            [json!({"ticks": 10, "rate": 5, "behind": false})].into_iter(),
             [
-                json!({"partitions": [{"rows": 3, "files": 1, "lag": 2, "watermark": 1_000_000_000}]}),
-                json!({"partitions": [{"rows": 4, "files": 2, "lag": 1, "watermark": 0}]}),
+                json!({"rowsTotal": 3, "filesTotal": 1,
+                       "partitions": [{"lag": 2, "watermark": "2026-11-20T20:59:00Z"}]}),
+                json!({"rowsTotal": 4, "filesTotal": 2,
+                       "partitions": [{"lag": 1, "watermark": "2026-11-20T20:58:00.5Z"}]}),
                 Value::Null,
             ]
             .into_iter(),
         );
+        assert_eq!((numbers.produced, numbers.rate), (10, 5));
+        assert_eq!((numbers.landed, numbers.files, numbers.lag), (7, 3, 3));
         assert_eq!(
-            (numbers.produced, numbers.landed, numbers.files, numbers.lag),
-            (10, 7, 3, 3)
+            numbers.watermark,
+            Some("2026-11-20T20:58:00.5Z".parse().unwrap())
         );
-        assert_eq!(numbers.watermark, Some(0));
+        assert!(numbers.caught_up);
     }
 
     #[test]
     fn a_partition_without_a_watermark_holds_it_back() {
-        let landers = [json!({"partitions": [{"watermark": null}, {"watermark": 0}]})];
-        assert_eq!(
-            Numbers::gather(std::iter::empty(), landers.into_iter()).watermark,
-            None
-        );
+        let landers =
+            [json!({"partitions": [{"watermark": null}, {"watermark": "2026-11-20T20:58:00Z"}]})];
+        let numbers = Numbers::gather(std::iter::empty(), landers.into_iter());
+        assert_eq!(numbers.watermark, None);
     }
 }

@@ -3,10 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use indicatif::HumanCount;
+use stockpipe_workers::audit::{self, AuditReport, Finding};
 
 use super::attach::Attached;
 use super::{CliError, DataArgs};
+
+/// Exit code of an audit that found something.
+const FOUND: u8 = 3;
+/// Findings that are printed; all of them are counted.
+const SHOWN: usize = 20;
 
 /// Flags of `stockpipe verify`.
 #[derive(Args)]
@@ -15,10 +24,155 @@ pub(crate) struct VerifyArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
+    /// How the audit is printed.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
 }
 
 pub(crate) async fn run(args: VerifyArgs) -> Result<ExitCode, CliError> {
     let attached = Attached::open(args.file.as_deref(), &args.data).await?;
+    let report = audit::verify(&attached.context).await;
     attached.close().await;
-    Ok(ExitCode::SUCCESS)
+    let report = report?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Table => {
+            println!("{}", table(&report));
+            print!("{}", verdict(&report));
+        }
+    }
+    Ok(if report.is_sound() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
+}
+
+fn table(report: &AuditReport) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "partition",
+        "offsets",
+        "claims",
+        "records",
+        "rows",
+        "heartbeats",
+        "quarantined",
+        "skipped",
+        "files",
+        "vs Kafka",
+    ]);
+    for p in &report.partitions {
+        let counts = [
+            p.claims,
+            p.records,
+            p.rows,
+            p.heartbeats,
+            p.quarantined,
+            p.skipped_offsets,
+            p.files,
+            p.compared,
+        ];
+        let mut row = vec![format!(
+            "{}-{}",
+            &p.topic_id.simple().to_string()[..8],
+            p.partition
+        )];
+        row.push(format!("{}–{}", p.base, p.end));
+        row.extend(counts.map(|n| HumanCount(n).to_string()));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What the numbers mean, in sentences.
+fn verdict(report: &AuditReport) -> String {
+    let mut lines = Vec::new();
+    for p in &report.partitions {
+        for loss in &p.losses {
+            lines.push(format!(
+                "lost: partition {} offsets {}–{}: Kafka had dropped them before they were landed, as the ledger says",
+                p.partition, loss.start, loss.end
+            ));
+        }
+    }
+    let late = report.total(|p| p.late);
+    if late > 0 {
+        lines.push(format!(
+            "{} rows came late, into periods that were closed",
+            HumanCount(late)
+        ));
+    }
+    let sequences = &report.sequences;
+    if sequences.series > 0 {
+        lines.push(format!(
+            "{} series of ticks, {} missing, {} doubled",
+            HumanCount(sequences.series),
+            HumanCount(sequences.missing),
+            HumanCount(sequences.doubled)
+        ));
+    }
+    lines.extend(report.findings.list.iter().take(SHOWN).map(told));
+    let shown = report.findings.list.len().min(SHOWN) as u64;
+    if report.findings.count > shown {
+        lines.push(format!(
+            "and {} more findings; --output json lists them",
+            report.findings.count - shown
+        ));
+    }
+    let rows = HumanCount(report.total(|p| p.rows));
+    let files = HumanCount(report.total(|p| p.files));
+    lines.push(if report.is_sound() {
+        format!(
+            "Sound: {rows} rows in {files} files at {}, every record exactly once.",
+            report.location
+        )
+    } else {
+        format!(
+            "NOT SOUND: {} findings at {}.",
+            report.findings.count, report.location
+        )
+    });
+    lines.join("\n") + "\n"
+}
+
+fn told(finding: &Finding) -> String {
+    let place = match (finding.partition, finding.offsets) {
+        (Some(partition), Some((start, end))) => {
+            format!("partition {partition} offsets {start}–{end}: ")
+        }
+        (Some(partition), None) => format!("partition {partition}: "),
+        (None, _) => String::new(),
+    };
+    format!("finding: {place}{}", finding.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_its_offsets() {
+        let finding = Finding {
+            partition: Some(2),
+            offsets: Some((10, 19)),
+            message: "no claim".to_owned(),
+        };
+        assert_eq!(
+            told(&finding),
+            "finding: partition 2 offsets 10–19: no claim"
+        );
+    }
 }
