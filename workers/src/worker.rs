@@ -39,7 +39,12 @@ pub const CLUSTER_ID: &str = "stockpipe.dev/cluster-id";
 /// The cluster that `resource` names.
 #[must_use]
 pub fn cluster_id(resource: &stockpipe_crds::StockPipeline) -> Option<String> {
-    resource.metadata.annotations.as_ref()?.get(CLUSTER_ID).cloned()
+    resource
+        .metadata
+        .annotations
+        .as_ref()?
+        .get(CLUSTER_ID)
+        .cloned()
 }
 
 /// Runs one role to its end or to SIGTERM; the process's exit code.

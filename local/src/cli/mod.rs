@@ -106,7 +106,11 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 /// Warnings of the parts; `STOCKPIPE_LOG=debug` shows more.
 fn log_to_stderr(is_server: bool) {
     // s3s tells every 404 and 412 as an error of its own.
-    let default = if is_server { "info,s3s=off" } else { "warn,s3s=off" };
+    let default = if is_server {
+        "info,s3s=off"
+    } else {
+        "warn,s3s=off"
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
         .unwrap_or_else(|_| default.into());
     tracing_subscriber::fmt()

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, TableComponent};
 use stockpipe_crds::run_record::athena_cost_usd;
 use stockpipe_workers::aws::{Clients, explain};
 use stockpipe_workers::context::Context;
@@ -195,9 +195,18 @@ pub(crate) fn print(rows: &Rows, output: Output) -> std::io::Result<()> {
     Ok(())
 }
 
+/// One line below the header, none between rows.
+pub(crate) fn plain(table: &mut Table) {
+    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
+    table.remove_style(TableComponent::LeftBorderIntersections);
+    table.remove_style(TableComponent::RightBorderIntersections);
+}
+
 fn table(rows: &Rows) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    plain(&mut table);
     table.set_header(rows.columns.iter().map(|(name, _)| name));
     for row in &rows.rows {
         table.add_row(row.iter().map(|v| v.as_deref().unwrap_or("NULL")));

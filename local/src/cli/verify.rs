@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 use indicatif::HumanCount;
 use stockpipe_workers::audit::{self, AuditReport, Finding};
 
 use super::attach::Attached;
+use super::query::plain;
 use super::{CliError, DataArgs};
 
 /// Exit code of an audit that found something.
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<ExitCode, CliError> {
 
 fn table(report: &AuditReport) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    plain(&mut table);
     table.set_header([
         "partition",
         "offsets",

@@ -96,7 +96,7 @@ impl Hub {
         };
         let mut quiet = lock(&self.inner.quiet);
         *quiet = if delta.is_empty() { *quiet + 1 } else { 0 };
-        if *quiet % QUIET_BEATS != 0 {
+        if !quiet.is_multiple_of(QUIET_BEATS) {
             return;
         }
         // Without readers nobody takes it, which is no error.

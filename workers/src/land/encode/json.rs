@@ -26,7 +26,7 @@ pub enum JsonFile {
     /// As text.
     Plain(Vec<u8>),
     /// As one gzip member without a time, so that the same rows make the same bytes.
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 impl JsonFile {
@@ -35,11 +35,10 @@ impl JsonFile {
     }
 
     pub(super) fn gzip() -> Self {
-        Self::Gzip(
-            GzBuilder::new()
-                .mtime(0)
-                .write(Vec::new(), Level::new(LEVEL)),
-        )
+        let file = GzBuilder::new()
+            .mtime(0)
+            .write(Vec::new(), Level::new(LEVEL));
+        Self::Gzip(Box::new(file))
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
