@@ -76,6 +76,36 @@ pub enum Outcome {
     Late,
 }
 
+/// Units traded and what they were worth: volume and VWAP of any set of trades, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turnover {
+    /// Σ size, in steps of 1e-10.
+    volume: i128,
+    /// Σ price·size, in steps of 1e-19.
+    value: i256,
+}
+
+impl Turnover {
+    /// Adds a trade.
+    pub fn add(&mut self, price: Price, size: Size) {
+        // A size has 94 bits and a product 154: the sums have room for 2^33 trades and more.
+        self.volume = self.volume.saturating_add(size.steps());
+        let value = i256::from_i128(i128::from(price.steps()))
+            .wrapping_mul(i256::from_i128(size.steps()));
+        self.value = self.value.wrapping_add(value);
+    }
+
+    /// Sum of sizes; [`Size::MAX`] if it is more.
+    pub fn volume(&self) -> Size {
+        Size::from_steps(self.volume).unwrap_or(Size::MAX)
+    }
+
+    /// Volume-weighted average price; `None` where all sizes are zero.
+    pub fn vwap(&self) -> Option<Price> {
+        average(self.value, self.volume)
+    }
+}
+
 /// A bar that trades are still added to.
 #[derive(Clone, Debug)]
 struct Open {
@@ -86,10 +116,7 @@ struct Open {
     high: Price,
     low: Price,
     close: Price,
-    /// Σ size, in steps of 1e-10.
-    volume: i128,
-    /// Σ price·size, in steps of 1e-19.
-    turnover: i256,
+    turnover: Turnover,
     trades: u64,
 }
 
@@ -102,8 +129,7 @@ impl Open {
             high: price,
             low: price,
             close: price,
-            volume: 0,
-            turnover: i256::ZERO,
+            turnover: Turnover::default(),
             trades: 0,
         }
     }
@@ -120,11 +146,7 @@ impl Open {
         self.high = self.high.max(price);
         self.low = self.low.min(price);
         self.trades += 1;
-        // A size has 94 bits and a product 154: the sums have room for 2^33 trades and more.
-        self.volume = self.volume.saturating_add(size.steps());
-        let turnover =
-            i256::from_i128(i128::from(price.steps())).wrapping_mul(i256::from_i128(size.steps()));
-        self.turnover = self.turnover.wrapping_add(turnover);
+        self.turnover.add(price, size);
     }
 
     fn bar(&self, symbol: &Symbol, start_ns: i64, interval: Interval) -> Bar {
@@ -136,8 +158,8 @@ impl Open {
             high: self.high,
             low: self.low,
             close: self.close,
-            volume: Size::from_steps(self.volume).unwrap_or(Size::MAX),
-            vwap: average(self.turnover, self.volume),
+            volume: self.turnover.volume(),
+            vwap: self.turnover.vwap(),
             trades: self.trades,
         }
     }

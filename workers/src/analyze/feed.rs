@@ -65,6 +65,8 @@ impl Feed {
             .set("isolation.level", "read_committed")
             .set("queued.max.messages.kbytes", "8192")
             .set("fetch.max.bytes", "8388608")
+            // A full queue is looked at again soon: the default is a second, which a backlog would feel.
+            .set("fetch.queue.backoff.ms", "20")
             .set("fetch.wait.max.ms", "100")
             .create_with_context(Connection::default())?;
         Ok(Self {

@@ -126,6 +126,12 @@ impl Hub {
         })
     }
 
+    /// Readers of the stream at present.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        MAX_READERS - self.inner.readers.available_permits()
+    }
+
     fn snapshot(&self) -> Frame {
         let publication = lock(&self.inner.publication);
         let mut kept = lock(&self.inner.snapshot);
@@ -307,6 +313,7 @@ mod tests {
         let hub = hub();
         let mut readers: Vec<Reader> = (0..MAX_READERS).map(|_| hub.follow().unwrap()).collect();
         assert!(hub.follow().is_none());
+        assert_eq!(hub.readers(), MAX_READERS);
         drop(readers.pop());
         let mut reader = hub.follow().unwrap();
         next(&mut reader).await;

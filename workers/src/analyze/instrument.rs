@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::civil::Date;
+use stockpipe_market::bars::{Interval, Turnover};
 use stockpipe_market::tick::{Kind, Price};
 use stockpipe_market::view::TickView;
 
-use super::rate::DecayingRate;
+use super::rate::SymbolRate;
 use super::series::BarSeries;
 use super::trace::Trace;
-use super::turnover::Turnover;
 use super::wire::{Figures, Percent};
 
 /// How many bars of each interval a symbol keeps.
@@ -44,10 +44,12 @@ pub struct Instrument {
     bid: Option<Price>,
     ask: Option<Price>,
     turnover: Turnover,
+    /// Whether bars of the feed are in the turnover: they do not tell at what prices their volume was traded.
+    told: bool,
     seconds: BarSeries,
     minutes: BarSeries,
     trace: Trace,
-    rate: DecayingRate,
+    rate: SymbolRate,
 }
 
 impl Instrument {
@@ -62,16 +64,18 @@ impl Instrument {
             bid: None,
             ask: None,
             turnover: Turnover::default(),
-            seconds: BarSeries::new(BarSeries::SECOND_NS),
-            minutes: BarSeries::new(BarSeries::MINUTE_NS),
+            told: false,
+            seconds: BarSeries::new(Interval::SECOND),
+            minutes: BarSeries::new(Interval::MINUTE),
             trace: Trace::default(),
-            rate: DecayingRate::default(),
+            rate: SymbolRate::default(),
         }
     }
 
-    /// Takes one tick, written to Kafka at `written_ms`. One of an earlier trade date counts in the rate alone.
-    pub fn tick(&mut self, tick: &TickView<'_>, written_ms: i64, limits: BarLimits) {
-        self.rate.count(written_ms);
+    /// Takes one tick, written to Kafka at `written_ms` and read at `now_ms` (wall clock). One of an earlier trade
+    /// date counts in the rate alone.
+    pub fn tick(&mut self, tick: &TickView<'_>, written_ms: i64, now_ms: i64, limits: BarLimits) {
+        self.rate.count(written_ms, now_ms);
         if tick.trade_date < self.trade_date {
             return;
         }
@@ -97,6 +101,7 @@ impl Instrument {
         self.trade_date = trade_date;
         self.open = None;
         self.turnover = Turnover::default();
+        self.told = false;
         // Of daily bars each is a date of its own: their line goes on.
         if kind != Kind::Bar {
             self.trace.clear();
@@ -127,7 +132,8 @@ impl Instrument {
         self.open.get_or_insert(tick.open.unwrap_or(close));
         self.trace.next(close);
         if let Some(volume) = tick.volume {
-            self.turnover.add_unpriced(volume);
+            self.turnover.add(close, volume);
+            self.told = true;
         }
         self.minutes.bar(tick, close, limits.minutes);
         self.seconds.bar(tick, close, limits.seconds);
@@ -136,7 +142,6 @@ impl Instrument {
     /// The figures at `now_ms` (wall clock, for the rate).
     #[must_use]
     pub fn figures(&self, now_ms: i64) -> Figures {
-        let rate = self.rate.at(now_ms);
         Figures {
             currency: self.currency.clone(),
             last: self.last,
@@ -147,16 +152,20 @@ impl Instrument {
                 .and_then(|(open, last)| Percent::change(open, last)),
             bid: self.bid,
             ask: self.ask,
-            vwap: self.turnover.vwap(),
+            vwap: if self.told {
+                None
+            } else {
+                self.turnover.vwap()
+            },
             volume: self.turnover.volume(),
-            rate: (rate * 10.0).round() / 10.0,
+            rate: self.rate(now_ms),
         }
     }
 
-    /// Ticks a second at `now_ms`, smoothed.
+    /// Ticks a second before `now_ms`, mean of ten seconds.
     #[must_use]
     pub fn rate(&self, now_ms: i64) -> f64 {
-        self.rate.at(now_ms)
+        self.rate.rate(now_ms).1
     }
 
     /// The sparkline.
@@ -213,7 +222,7 @@ mod tests {
     fn after(ticks: &[Tick]) -> Instrument {
         let mut instrument = Instrument::new(ticks[0].trade_date);
         for tick in ticks {
-            instrument.tick(&TickView::from(tick), 0, LIMITS);
+            instrument.tick(&TickView::from(tick), 0, 0, LIMITS);
         }
         instrument
     }
@@ -266,7 +275,7 @@ mod tests {
             (text(figures.bid), text(figures.ask), text(figures.last)),
             ("99.98".into(), "100.02".into(), "100".into())
         );
-        instrument.tick(&TickView::from(&one_sided), 0, LIMITS);
+        instrument.tick(&TickView::from(&one_sided), 0, 0, LIMITS);
         assert_eq!(text(instrument.figures(0).ask), "none");
     }
 
@@ -297,14 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_leaves_128_bits_ends_the_vwap_and_nothing_else() {
+    fn the_largest_trades_do_not_overflow() {
         let huge = trade(20, 1, "999999999", "999999999999999999");
         let mut instrument = after(std::slice::from_ref(&huge));
-        instrument.tick(&TickView::from(&huge), 0, LIMITS);
+        instrument.tick(&TickView::from(&huge), 0, 0, LIMITS);
         let figures = instrument.figures(0);
-        assert_eq!(text(figures.vwap), "none");
+        assert_eq!(text(figures.vwap), "999999999");
         assert_eq!(figures.volume, Size::MAX);
-        assert_eq!(text(figures.last), "999999999");
     }
 
     #[test]

@@ -16,7 +16,6 @@ pub mod reports;
 pub mod series;
 pub mod state;
 pub mod trace;
-pub mod turnover;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -28,6 +27,7 @@ use jiff::Timestamp;
 use rdkafka::error::KafkaError;
 use serde::Serialize;
 use stockpipe_crds::pipeline::{Pipeline, Source};
+use stockpipe_crds::worker_status::AnalyzeStatus;
 use stockpipe_market::calendar::{Calendar, UnknownCalendar};
 use tokio::time::MissedTickBehavior;
 
@@ -78,20 +78,14 @@ pub enum AnalyzeError {
 /// What `/status` of this role shows.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AnalyzeStatus {
+struct PageStatus {
+    #[serde(flatten)]
+    analyze: AnalyzeStatus,
     /// Whether Kafka answers.
     kafka_connected: bool,
-    /// Symbols seen.
-    symbols: usize,
-    /// Ticks read.
-    ticks: u64,
     /// Records that were neither tick nor heartbeat.
     bad_records: u64,
-    /// Ticks a second, mean of ten.
-    rate: f64,
-    /// Newest event time.
-    market_time: Option<Timestamp>,
-    /// The lake.
+    /// What has landed.
     #[serde(flatten)]
     lake: LakeInfo,
 }
@@ -135,9 +129,12 @@ pub async fn serve(ctx: &Context, listener: tokio::net::TcpListener) -> Result<(
         surroundings,
         ctx.shutdown.clone(),
     );
+    // Stops with this role however it ends: a thread that reads for nobody would outlive it.
+    let stop = ctx.shutdown.child_token();
+    let _stop = stop.clone().drop_guard();
     let reading = tokio::task::spawn_blocking({
-        let (feed, shutdown) = (Arc::clone(&feed), ctx.shutdown.clone());
-        move || feed.run(&shutdown)
+        let feed = Arc::clone(&feed);
+        move || feed.run(&stop)
     });
     let looking = tokio::spawn(look(ctx.clone(), hub.clone(), Arc::clone(&feed), store));
     let beating = tokio::spawn(beat(ctx.clone(), hub.clone(), feed, calendar));
@@ -191,17 +188,20 @@ async fn beat(ctx: Context, hub: Hub, feed: Arc<Feed>, calendar: Calendar) {
     }
 }
 
-fn status_of(hub: &Hub) -> AnalyzeStatus {
+fn status_of(hub: &Hub) -> PageStatus {
     let surroundings = hub.surroundings();
     let market = lock(hub.market());
     let (_, rate) = market.window().rate(Timestamp::now().as_millisecond());
-    AnalyzeStatus {
+    PageStatus {
+        analyze: AnalyzeStatus {
+            rate: rate.round() as u64,
+            ticks_total: market.ticks(),
+            symbols: u32::try_from(market.symbols()).unwrap_or(u32::MAX),
+            streams: u32::try_from(hub.readers()).unwrap_or(u32::MAX),
+            market_time: market.time_ns().and_then(publication::instant),
+        },
         kafka_connected: surroundings.connected,
-        symbols: market.symbols(),
-        ticks: market.ticks(),
         bad_records: market.bad_records(),
-        rate,
-        market_time: market.time_ns().and_then(publication::instant),
         lake: surroundings.lake,
     }
 }

@@ -18,7 +18,7 @@ pub const STREAMED: usize = 200;
 const KEPT: usize = 250;
 /// How often the selection is looked at again.
 const SELECT_EVERY_MS: i64 = 5_000;
-/// How often a symbol's own rate is told anew: it decays all the time.
+/// How often a symbol's own rate is told anew: it changes with every second that passes.
 const RATE_EVERY_MS: i64 = 1_000;
 
 /// What the publication reads beside the market.
@@ -40,7 +40,7 @@ pub struct Publication {
     seq: u64,
     pipeline: PipelineInfo,
     market: MarketInfo,
-    history: Vec<u64>,
+    history: Vec<u32>,
     lake: LakeInfo,
     reports: Vec<ReportInfo>,
     rows: HashMap<Symbol, Published>,
@@ -410,13 +410,13 @@ mod tests {
                 trade(&mut market, &symbol, 1, "10");
             }
         }
-        let delta = publication.advance(&market, &surroundings(), 1_000);
+        let delta = publication.advance(&market, &surroundings(), 2_500);
         assert_eq!(delta.rows.len(), STREAMED);
         assert!(delta.rows.iter().all(|row| &*row.symbol >= "S100"));
-        let page = publication.page(&market, "s0", 0, 50, 1_000);
+        let page = publication.page(&market, "s0", 0, 50, 2_500);
         assert_eq!(page.rows.len(), 50);
         assert!(page.rows.iter().all(|row| row.symbol.starts_with("S0")));
-        assert_eq!(publication.page(&market, "", 290, 50, 1_000).rows.len(), 10);
+        assert_eq!(publication.page(&market, "", 290, 50, 2_500).rows.len(), 10);
     }
 
     #[test]
@@ -437,7 +437,7 @@ mod tests {
         for n in 0..200 {
             trade(&mut market, &format!("C{n:03}"), 30, "10");
         }
-        let delta = publication.advance(&market, &surroundings(), 30_000);
+        let delta = publication.advance(&market, &surroundings(), 32_000);
         assert!(!delta.gone.is_empty());
         let gone: Vec<_> = delta.gone.iter().map(ToString::to_string).collect();
         assert!(

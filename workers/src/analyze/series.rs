@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 
+use stockpipe_market::bars::{Interval, Turnover};
 use stockpipe_market::tick::{Price, Size};
 use stockpipe_market::view::TickView;
 
-use super::turnover::Turnover;
 use super::wire::BarInfo;
 
-/// Bars of `interval_ns`, aligned to multiples of it since 1970 UTC; an interval without a trade has none.
+/// Bars as a page shows them: the newest one grows in view, and none waits for the watermark. An interval without
+/// a trade has no bar.
 #[derive(Clone, Debug)]
 pub struct BarSeries {
-    interval_ns: i64,
+    interval: Interval,
     bars: VecDeque<Bar>,
 }
 
@@ -23,20 +24,17 @@ struct Bar {
     low: Price,
     close: Price,
     turnover: Turnover,
+    /// A bar of the feed itself does not tell at what prices its volume was traded.
+    told: bool,
     ticks: u64,
 }
 
 impl BarSeries {
-    /// One second.
-    pub const SECOND_NS: i64 = 1_000_000_000;
-    /// One minute.
-    pub const MINUTE_NS: i64 = 60 * Self::SECOND_NS;
-
     /// No bars yet.
     #[must_use]
-    pub fn new(interval_ns: i64) -> Self {
+    pub fn new(interval: Interval) -> Self {
         Self {
-            interval_ns,
+            interval,
             bars: VecDeque::new(),
         }
     }
@@ -66,15 +64,16 @@ impl BarSeries {
             bar.low = bar.low.min(price);
         }
         bar.close = close;
+        bar.told = true;
         bar.ticks += 1;
         if let Some(volume) = tick.volume {
-            bar.turnover.add_unpriced(volume);
+            bar.turnover.add(close, volume);
         }
     }
 
     /// The bar that holds `ts_ns`, begun at `open` where it is new; `None` for an interval that is gone.
     fn at(&mut self, ts_ns: i64, open: Price, limit: usize) -> Option<&mut Bar> {
-        let start_ns = ts_ns - ts_ns.rem_euclid(self.interval_ns);
+        let start_ns = self.interval.start_of(ts_ns);
         if self
             .bars
             .back()
@@ -87,6 +86,7 @@ impl BarSeries {
                 low: open,
                 close: open,
                 turnover: Turnover::default(),
+                told: false,
                 ticks: 0,
             });
             while self.bars.len() > limit {
@@ -110,7 +110,7 @@ impl BarSeries {
             low: bar.low,
             close: bar.close,
             volume: bar.turnover.volume(),
-            vwap: bar.turnover.vwap(),
+            vwap: if bar.told { None } else { bar.turnover.vwap() },
             ticks: bar.ticks,
         };
         self.bars.iter().map(info).collect()
@@ -121,10 +121,10 @@ impl BarSeries {
 mod tests {
     use super::*;
 
-    const SECOND: i64 = BarSeries::SECOND_NS;
+    const SECOND: i64 = Interval::SECOND.ns();
 
     fn series(trades: &[(i64, &str)], limit: usize) -> BarSeries {
-        let mut series = BarSeries::new(BarSeries::MINUTE_NS);
+        let mut series = BarSeries::new(Interval::MINUTE);
         for (second, price) in trades {
             series.trade(
                 second * SECOND,

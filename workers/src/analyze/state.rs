@@ -6,7 +6,7 @@ use stockpipe_market::tick::Symbol;
 use stockpipe_market::view::TickView;
 
 use super::instrument::{BarLimits, Instrument};
-use super::rate::RateWindow;
+use super::rate::MarketRate;
 
 /// Most symbols that are kept; ticks of further ones count in the rate alone.
 pub const MAX_SYMBOLS: usize = 10_000;
@@ -17,7 +17,7 @@ const BAR_BUDGET: usize = 400_000;
 #[derive(Debug, Default)]
 pub struct Market {
     instruments: HashMap<Symbol, Instrument>,
-    window: RateWindow,
+    window: MarketRate,
     ticks: u64,
     undecodable: u64,
     time_ns: Option<i64>,
@@ -33,14 +33,14 @@ impl Market {
         self.since_ns.get_or_insert(tick.ts_event_ns);
         let limits = BarLimits::sharing(BAR_BUDGET, self.instruments.len());
         if let Some(instrument) = self.instruments.get_mut(&*tick.symbol) {
-            instrument.tick(tick, written_ms, limits);
+            instrument.tick(tick, written_ms, now_ms, limits);
             return;
         }
         if self.instruments.len() < MAX_SYMBOLS
             && let Ok(symbol) = Symbol::new(&tick.symbol)
         {
             let mut instrument = Instrument::new(tick.trade_date);
-            instrument.tick(tick, written_ms, limits);
+            instrument.tick(tick, written_ms, now_ms, limits);
             self.instruments.insert(symbol, instrument);
         }
     }
@@ -93,7 +93,7 @@ impl Market {
 
     /// Ticks a second over all symbols.
     #[must_use]
-    pub fn window(&self) -> &RateWindow {
+    pub fn window(&self) -> &MarketRate {
         &self.window
     }
 
@@ -154,7 +154,7 @@ mod tests {
             }
         }
         let names = |search| -> Vec<String> {
-            let found = market.busiest(search, 1_000);
+            let found = market.busiest(search, 2_500);
             found.iter().map(ToString::to_string).collect()
         };
         assert_eq!(names(""), ["MSFT", "AA", "AAPL"]);
@@ -169,6 +169,6 @@ mod tests {
             market.tick(&TickView::from(&trade(&format!("S{n}"), 0)), 1_000, 1_000);
         }
         assert_eq!(market.symbols(), MAX_SYMBOLS);
-        assert_eq!(market.window().rate(2_500).0, MAX_SYMBOLS as u64 + 10);
+        assert_eq!(market.window().rate(2_500).0, MAX_SYMBOLS as u32 + 10);
     }
 }

@@ -59,7 +59,7 @@ pub struct MarketInfo {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct RateInfo {
     /// In the last whole second.
-    pub current: u64,
+    pub current: u32,
     /// Mean of the last ten whole seconds.
     pub smoothed: f64,
 }
@@ -190,7 +190,7 @@ pub struct Figures {
     pub vwap: Option<Price>,
     /// Units traded on the trade date.
     pub volume: Size,
-    /// Ticks a second, smoothed over ten seconds.
+    /// Ticks a second, mean of ten seconds.
     pub rate: f64,
 }
 
@@ -320,7 +320,7 @@ pub struct Snapshot {
     /// The market.
     pub market: MarketInfo,
     /// Ticks of each of the last seconds, oldest first.
-    pub history: Vec<u64>,
+    pub history: Vec<u32>,
     /// The lake.
     pub lake: LakeInfo,
     /// The reports, in the order of the file.
@@ -339,7 +339,7 @@ pub struct Delta {
     pub market: Option<MarketInfo>,
     /// The history, where it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub history: Option<Vec<u64>>,
+    pub history: Option<Vec<u32>>,
     /// The lake, where it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lake: Option<LakeInfo>,
