@@ -71,7 +71,7 @@ export interface Row {
   ask: Decimal | null;
   vwap: Decimal | null;
   volume: Decimal;
-  /** Ticks a second, smoothed over ten seconds. */
+  /** Ticks a second, mean of ten seconds. */
   rate: number;
   /** Prices over the trade date, evenly spaced, at most 96; `last` is newer than the last of them. */
   spark: Decimal[];

@@ -43,6 +43,12 @@ test("an area that has not filled its slots begins at the right", () => {
   expect(area([0, 10], 5, 100, 21).line).toBe("M75 20L100 2");
 });
 
+test("a burst that is over is cut off, and what came after it keeps its shape", () => {
+  const quiet = Array.from({ length: 30 }, () => 10);
+  const { line } = area([9000, ...quiet], 31, 300, 21);
+  expect(line.startsWith("M0 2L10 11")).toBe(true);
+});
+
 test("a scale maps its ends exactly", () => {
   const y = scale(10, 20, 100, 0);
   expect([y(10), y(15), y(20)]).toEqual([100, 50, 0]);

@@ -33,13 +33,21 @@ export function spark(
   };
 }
 
-/** Counts (never negative) as an area from zero, newest at the right edge. */
+/** So many of the newest values set the scale of an area. */
+const RECENT = 30;
+
+/**
+ * Counts (never negative) as an area from zero, newest at the right edge. A burst that is over is cut off at the top,
+ * so that it does not flatten what came after it.
+ */
 export function area(values: readonly number[], slots: number, width: number, height: number) {
   if (values.length < 2) return { line: "", area: "" };
-  const y = scale(0, Math.max(1, ...values), height - 1, 2);
+  const top = Math.max(1, Math.min(Math.max(...values), 2 * Math.max(...values.slice(-RECENT))));
+  const y = scale(0, top, height - 1, 2);
   const step = width / (slots - 1);
   const start = width - step * (values.length - 1);
-  const line = "M" + values.map((v, i) => `${px(start + i * step)} ${px(y(v))}`).join("L");
+  const line =
+    "M" + values.map((v, i) => `${px(start + i * step)} ${px(y(Math.min(v, top)))}`).join("L");
   return { line, area: `${line}L${px(width)} ${px(height)}L${px(start)} ${px(height)}Z` };
 }
 
