@@ -1,6 +1,7 @@
 //! The data plane's roles against the embedded servers, over the real protocols.
 
 mod cloud;
+mod landing;
 mod page;
 mod produce;
 mod provision;

@@ -138,6 +138,9 @@ impl Audit<'_> {
         } else {
             Place::Inner
         };
+        if place == Place::Tip {
+            file::await_published(self.store, claim).await?;
+        }
         let Effective {
             files,
             lost,

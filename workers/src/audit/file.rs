@@ -14,7 +14,7 @@ use crate::land::publish::is_file;
 use crate::ledger::{Claim, FileRef, Period};
 use crate::store::{Store, StoreError};
 
-/// The tip's files may become visible while they are looked for.
+/// How often the tip's files are looked for.
 const PUBLISH_GRACE: u32 = 10;
 const PUBLISH_LOOK: Duration = Duration::from_millis(300);
 
@@ -27,6 +27,22 @@ pub enum Place {
     Tip,
 }
 
+/// Waits a little for the files of the tip: a lander may be about to publish them.
+pub async fn await_published(store: &Store, claim: &Claim) -> Result<(), StoreError> {
+    for file in claim.objects() {
+        for _ in 0..PUBLISH_GRACE {
+            if store.head(&file.key).await?.is_some() {
+                break;
+            }
+            tokio::time::sleep(PUBLISH_LOOK).await;
+        }
+        if store.head(&file.key).await?.is_none() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 /// The bytes of `file` if they are the claim's; else a sentence.
 pub async fn fetch(
     store: &Store,
@@ -34,23 +50,14 @@ pub async fn fetch(
     file: &FileRef,
     place: Place,
 ) -> Result<Result<Bytes, String>, StoreError> {
-    let mut tries = if place == Place::Tip {
-        PUBLISH_GRACE
-    } else {
-        1
-    };
-    let head = loop {
-        tries -= 1;
-        match store.head(&file.key).await? {
-            Some(head) => break head,
-            None if tries == 0 && place == Place::Tip => {
-                return Ok(Err(format!(
-                    "{} is claimed and not yet visible; a lander publishes it",
-                    file.key
-                )));
-            }
-            None if tries == 0 => return Ok(Err(format!("{} is missing", file.key))),
-            None => tokio::time::sleep(PUBLISH_LOOK).await,
+    let head = match (store.head(&file.key).await?, place) {
+        (Some(head), _) => head,
+        (None, Place::Inner) => return Ok(Err(format!("{} is missing", file.key))),
+        (None, Place::Tip) => {
+            return Ok(Err(format!(
+                "{} is claimed and not visible; the next lander publishes it",
+                file.key
+            )));
         }
     };
     if !is_file(&head, claim.claim_id, file) {

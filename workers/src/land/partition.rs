@@ -137,6 +137,11 @@ impl PartitionLander {
     async fn begin(&self) -> Result<Position, Ended> {
         let store = self.ledger.store();
         let committed = self.committed().await;
+        tracing::debug!(
+            partition = self.partition,
+            ?committed,
+            "asked Kafka for the hint"
+        );
         let resolved = loop {
             if let Some(resolved) = store.persist(|| self.chain.resolve(committed)).await {
                 break resolved;
@@ -168,12 +173,19 @@ impl PartitionLander {
             p.epoch = position.chain.epoch();
             p.position = position.chain.next();
         });
+        tracing::debug!(
+            partition = self.partition,
+            next = position.chain.next(),
+            epoch = position.chain.epoch(),
+            "the chain is resolved"
+        );
         self.settle(&mut position).await?;
         let retained = self.checked_end(&position).await?;
         if retained.low > position.chain.next() {
             self.lose(&mut position, retained.low - 1).await?;
         }
         self.start(&mut position);
+        tracing::debug!(partition = self.partition, ?retained, "reading starts");
         Ok(position)
     }
 

@@ -74,7 +74,6 @@ pub struct Poller {
     pub sender: mpsc::Sender<Command>,
     /// When to end.
     pub stop: CancellationToken,
-
     /// Bytes in buffers; shown.
     pub held: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -234,6 +233,9 @@ impl Polling {
         }
         // The last landed record itself may have been compacted away.
         flow.check = None;
+        if flow.fresh {
+            tracing::debug!(partition, offset, "the first record");
+        }
         flow.fresh = false;
         flow.at_end = false;
         if offset < flow.buffer.next() {
@@ -497,6 +499,7 @@ impl Polling {
             {
                 Err(error) => tracing::trace!(%error, partition, to, "cannot seek yet"),
                 Ok(()) => {
+                    tracing::debug!(partition, to, "sought");
                     if let State::Seeking { mut flow, .. } =
                         std::mem::replace(&mut slot.state, State::Resolving)
                     {
