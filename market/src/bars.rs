@@ -90,8 +90,8 @@ impl Turnover {
     pub fn add(&mut self, price: Price, size: Size) {
         // A size has 94 bits and a product 154: the sums have room for 2^33 trades and more.
         self.volume = self.volume.saturating_add(size.steps());
-        let value = i256::from_i128(i128::from(price.steps()))
-            .wrapping_mul(i256::from_i128(size.steps()));
+        let value =
+            i256::from_i128(i128::from(price.steps())).wrapping_mul(i256::from_i128(size.steps()));
         self.value = self.value.wrapping_add(value);
     }
 
