@@ -155,10 +155,10 @@ impl Cloud {
         if let Some(server) = self.server {
             server.shutdown().await;
         }
-        if let Some(broker) = self.broker {
-            if let Err(error) = broker.shutdown().await {
-                tracing::warn!("{error}");
-            }
+        if let Some(broker) = self.broker
+            && let Err(error) = broker.shutdown().await
+        {
+            tracing::warn!("{error}");
         }
     }
 }

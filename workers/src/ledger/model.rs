@@ -330,12 +330,12 @@ fn three_landers_keep_one_chain_in_every_interleaving() {
 #[test]
 fn the_model_notices_a_claim_past_an_unpublished_one() {
     fn hasty(chain: &mut Chain, event: Event) -> Action {
-        if let (Event::Staged { start, .. }, true) = (event, true) {
-            if start == chain.next() {
-                return Action::Claim {
-                    epoch: chain.epoch(),
-                };
-            }
+        if let Event::Staged { start, .. } = event
+            && start == chain.next()
+        {
+            return Action::Claim {
+                epoch: chain.epoch(),
+            };
         }
         match decide(chain, event) {
             Action::Publish(link) if event == Event::Idle => Action::Consume { from: link.end + 1 },
