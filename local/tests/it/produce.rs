@@ -269,38 +269,6 @@ async fn a_topic_that_grows_meanwhile_is_adopted_without_a_restart() {
     kafka.shutdown().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_producer_waits_until_the_first_has_ended() {
-    let dir = tempfile::tempdir().unwrap();
-    let kafka = broker(dir.path()).await;
-    let bootstrap = kafka.addr().to_string();
-    create(&bootstrap, TOPIC, 2).await;
-    let yaml = simulated(20, 7);
-    let contexts = [(); 2].map(|()| context(&yaml, dir.path(), &bootstrap, "produce"));
-    let _stop = contexts.clone().map(|c| c.shutdown.drop_guard());
-    let [first, second] = contexts.clone().map(|context| {
-        let begin = context.clone();
-        (context, async move { produce::run(&begin).await })
-    });
-    let first_role = tokio::spawn(first.1);
-    until("the first is at work", || number(&first.0, "ticks") > 1000).await;
-    let second_role = tokio::spawn(second.1);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(number(&second.0, "ticks"), 0);
-    first.0.shutdown.cancel();
-    first_role.await.unwrap().unwrap();
-    until("the second has taken over", || {
-        second_role.is_finished() || number(&second.0, "ticks") > 0
-    })
-    .await;
-    second.0.shutdown.cancel();
-    second_role.await.unwrap().unwrap();
-    let contents = read(&bootstrap, TOPIC);
-    contents.assert_contiguous();
-    assert_as_simulated(&contents, 20, 7);
-    kafka.shutdown().await.unwrap();
-}
-
 /// The producer as a process of its own, which a failpoint may kill. Does nothing unless a test starts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
