@@ -1,5 +1,7 @@
 //! The data plane's roles against the embedded servers, over the real protocols.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod cloud;
 mod landing;
 mod page;

@@ -4,6 +4,8 @@
 //! are tiers of their own (`make test-destruction`, `make test-real`) and say
 //! loudly when they are skipped.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod bad_input;
 mod destruction;
 mod prices;

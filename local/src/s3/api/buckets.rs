@@ -49,7 +49,6 @@ impl Api {
             .await?;
         Ok(dto::CreateBucketOutput {
             location: Some(location),
-            ..Default::default()
         })
     }
 
@@ -93,7 +92,7 @@ impl Api {
     ) -> S3Result<dto::HeadBucketOutput> {
         let found = self.bucket(request.input.bucket).await?;
         Ok(dto::HeadBucketOutput {
-            bucket_region: Some(found.location.unwrap_or_else(|| REGION.to_owned()).into()),
+            bucket_region: Some(found.location.unwrap_or_else(|| REGION.to_owned())),
             ..Default::default()
         })
     }
@@ -128,7 +127,6 @@ impl Api {
                             bucket_region: Some(
                                 bucket.location.unwrap_or_else(|| REGION.to_owned()),
                             ),
-                            ..Default::default()
                         });
                     }
                 }

@@ -238,7 +238,8 @@ async fn acknowledged_writes_survive_kill_9() {
         let credentials = Credentials::load_or_generate(dir.path()).unwrap();
         let client = client(&address, &credentials);
         // Everything that was acknowledged before is there, whole.
-        for (key, body) in acknowledged.lock().unwrap().clone() {
+        let before = acknowledged.lock().unwrap().clone();
+        for (key, body) in before {
             let got = client
                 .get_object()
                 .bucket("bucket")
