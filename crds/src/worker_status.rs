@@ -57,7 +57,7 @@ pub struct WorkerCondition {
     /// Whether that is well.
     pub ok: bool,
     /// One word: LogDiverged, RecordsLost, KafkaUnreachable, StoreUnreachable,
-    /// SecretMissing.
+    /// Suspended.
     pub reason: String,
     /// One sentence with the remedy.
     pub message: String,
@@ -82,18 +82,18 @@ pub enum RoleStatus {
 }
 
 /// What `provision` says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisionStatus {
-    /// Names of what it made.
+    /// The lake's id: `_stockpipe/<lakeId>/…`; none with `provisioning: None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lake_id: Option<String>,
+    /// What was made or altered, one phrase each.
     #[serde(default)]
-    pub made: Vec<String>,
-    /// Names of what was there.
+    pub changes: Vec<String>,
+    /// What a person should know, one phrase each.
     #[serde(default)]
-    pub found: Vec<String>,
-    /// Names of what is still missing.
-    #[serde(default)]
-    pub missing: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// What `produce` says.
@@ -111,6 +111,10 @@ pub struct ProduceStatus {
     /// Market time that it has reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub market_time: Option<Timestamp>,
+    /// Whether history is still being made, as fast as it lands: ticks do not
+    /// come with the clock yet.
+    #[serde(default)]
+    pub behind: bool,
     /// Whether the source has ended (a replayed file).
     #[serde(default)]
     pub finished: bool,
@@ -180,6 +184,9 @@ pub struct AnalyzeStatus {
     pub ticks_total: u64,
     /// Symbols that this process has seen.
     pub symbols: u32,
+    /// Records that were neither tick nor heartbeat.
+    #[serde(default)]
+    pub bad_records: u64,
     /// Readers of the live stream.
     pub streams: u32,
     /// Market time of the newest tick.

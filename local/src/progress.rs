@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde_json::Value;
+use stockpipe_crds::worker_status::{RoleStatus, WorkerStatus};
 
 /// The numbers of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,32 +27,31 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Adds up the boards of the producer and of the landers.
-    pub fn gather(
-        producer: impl Iterator<Item = Value>,
-        landers: impl Iterator<Item = Value>,
-    ) -> Self {
-        let number = |v: &Value, key: &str| v.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let mut all = Self::default();
-        for status in producer {
-            all.produced += number(&status, "ticks");
-            all.rate += number(&status, "rate");
-            all.caught_up = status.get("behind") == Some(&Value::Bool(false));
-        }
+    /// Adds up what the producer and the landers show.
+    pub fn gather(all: impl Iterator<Item = WorkerStatus>) -> Self {
+        let mut sum = Self::default();
         let mut watermarks = Vec::new();
-        for status in landers {
-            all.landed += number(&status, "rowsTotal");
-            all.files += number(&status, "filesTotal");
-            let partitions = status.get("partitions").and_then(Value::as_array);
-            for partition in partitions.into_iter().flatten() {
-                all.lag += number(partition, "lag");
-                let watermark = partition.get("watermark").and_then(Value::as_str);
-                watermarks.push(watermark.and_then(|w| w.parse::<Timestamp>().ok()));
+        for status in all {
+            match status.role {
+                RoleStatus::Produce(producer) => {
+                    sum.produced += producer.ticks_total;
+                    sum.rate += producer.rate;
+                    sum.caught_up = !producer.behind;
+                }
+                RoleStatus::Land(lander) => {
+                    sum.landed += lander.rows_total;
+                    sum.files += lander.files_total;
+                    for partition in lander.partitions {
+                        sum.lag += u64::try_from(partition.lag).unwrap_or(0);
+                        watermarks.push(partition.watermark);
+                    }
+                }
+                RoleStatus::Provision(_) | RoleStatus::Analyze(_) | RoleStatus::Report(_) => {}
             }
         }
         // A partition without a watermark holds the pipeline's back.
-        all.watermark = watermarks.into_iter().min().flatten();
-        all
+        sum.watermark = watermarks.into_iter().min().flatten();
+        sum
     }
 
     /// What was landed, when all has stopped.
@@ -182,18 +181,47 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use stockpipe_crds::worker_status::{LandStatus, PartitionStatus, ProduceStatus, WorkerState};
+
+    fn worker(role: RoleStatus) -> WorkerStatus {
+        WorkerStatus {
+            version: "0.1.0".into(),
+            pipeline: "default/us".into(),
+            instance: "host/1".into(),
+            started_at: Timestamp::UNIX_EPOCH,
+            state: WorkerState::Running,
+            conditions: Vec::new(),
+            role,
+        }
+    }
+
+    fn lander(rows: u64, files: u64, partitions: &[(i64, Option<&str>)]) -> WorkerStatus {
+        let partitions = partitions.iter().map(|(lag, watermark)| PartitionStatus {
+            lag: *lag,
+            watermark: watermark.map(|w| w.parse().unwrap()),
+            ..PartitionStatus::default()
+        });
+        worker(RoleStatus::Land(LandStatus {
+            rows_total: rows,
+            files_total: files,
+            partitions: partitions.collect(),
+            ..LandStatus::default()
+        }))
+    }
 
     #[test]
     fn numbers_add_up_over_landers_and_the_least_watermark_counts() {
+        let producer = worker(RoleStatus::Produce(ProduceStatus {
+            ticks_total: 10,
+            rate: 5,
+            behind: false,
+            ..ProduceStatus::default()
+        }));
         let numbers = Numbers::gather(
-            [json!({"ticks": 10, "rate": 5, "behind": false})].into_iter(),
             [
-                json!({"rowsTotal": 3, "filesTotal": 1,
-                       "partitions": [{"lag": 2, "watermark": "2026-11-20T20:59:00Z"}]}),
-                json!({"rowsTotal": 4, "filesTotal": 2,
-                       "partitions": [{"lag": 1, "watermark": "2026-11-20T20:58:00.5Z"}]}),
-                Value::Null,
+                producer,
+                lander(3, 1, &[(2, Some("2026-11-20T20:59:00Z"))]),
+                lander(4, 2, &[(1, Some("2026-11-20T20:58:00.5Z"))]),
             ]
             .into_iter(),
         );
@@ -208,9 +236,13 @@ mod tests {
 
     #[test]
     fn a_partition_without_a_watermark_holds_it_back() {
-        let landers =
-            [json!({"partitions": [{"watermark": null}, {"watermark": "2026-11-20T20:58:00Z"}]})];
-        let numbers = Numbers::gather(std::iter::empty(), landers.into_iter());
+        let partitions = [(0, None), (0, Some("2026-11-20T20:58:00Z"))];
+        let numbers = Numbers::gather([lander(0, 0, &partitions)].into_iter());
         assert_eq!(numbers.watermark, None);
+    }
+
+    #[test]
+    fn nobody_has_caught_up_who_has_said_nothing() {
+        assert!(!Numbers::gather(std::iter::empty()).caught_up);
     }
 }

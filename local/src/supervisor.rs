@@ -78,12 +78,9 @@ impl Supervisor {
         });
     }
 
-    /// Status boards of the roles called `name`.
-    pub fn boards(&self, name: &'static str) -> impl Iterator<Item = &StatusBoard> {
-        self.roles
-            .iter()
-            .filter(move |r| r.name == name)
-            .map(|r| &r.context.status)
+    /// Status boards of the roles.
+    pub fn boards(&self) -> impl Iterator<Item = &StatusBoard> {
+        self.roles.iter().map(|r| &r.context.status)
     }
 
     /// Returns when a role fails; never while all is well.

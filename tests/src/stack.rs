@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use stockpipe_workers::aws::Clients;
+use stockpipe_workers::ledger::Owner;
+use stockpipe_workers::secrets::Secrets;
+use stockpipe_workers::store::Store;
 
 use crate::process::{Process, binary, free_port};
 
@@ -101,6 +105,7 @@ pub struct Pipeline {
     directory: tempfile::TempDir,
     name: String,
     services: Services,
+    resource: Value,
 }
 
 impl Pipeline {
@@ -131,13 +136,49 @@ impl Pipeline {
             },
         });
         merge(&mut resource["spec"], spec);
-        let text = serde_norway::to_string(&resource).expect("plain values");
-        std::fs::write(directory.path().join("pipeline.yaml"), text).expect("writable");
-        Self {
+        let pipeline = Self {
             directory,
             name: name.to_owned(),
             services: services.clone(),
-        }
+            resource,
+        };
+        pipeline.write();
+        pipeline
+    }
+
+    fn write(&self) {
+        let text = serde_norway::to_string(&self.resource).expect("plain values");
+        std::fs::write(self.file(), text).expect("writable");
+    }
+
+    /// The same pipeline as another cluster runs it, which takes the prefix over behind the back of whoever
+    /// lands there: from now on both believe that they own it, each in a consumer group of its own.
+    ///
+    /// # Panics
+    /// Where the owner's record cannot be replaced.
+    #[must_use]
+    pub fn usurped_by(&self, cluster: &str) -> Self {
+        let mut rival = Self::new(&self.name, &self.services, &self.resource["spec"]);
+        rival.resource["metadata"]["annotations"]["stockpipe.dev/cluster-id"] = json!(cluster);
+        rival.write();
+        let text = std::fs::read_to_string(rival.file()).expect("just written");
+        let resolved = stockpipe_crds::Pipeline::from_yaml(&text, &rival.name).expect("valid");
+        let replaced = async {
+            let secrets = Secrets::new([rival.secrets()]);
+            let clients = Clients::connect(&resolved.aws, &secrets).await?;
+            let store = Store::new(clients.s3, &rival.bucket());
+            let owner = Owner::read(&store, &rival.prefix()).await?;
+            let taken = Owner {
+                identity: format!("{cluster}/default/{}", rival.name),
+                ..owner.ok_or("the prefix has no owner yet")?
+            };
+            store.put_json(&Owner::key(&rival.prefix()), &taken).await?;
+            Ok::<_, Box<dyn std::error::Error>>(())
+        };
+        runtime()
+            .block_on(replaced)
+            .expect("the record is replaced");
+        rival
     }
 
     /// The file.
@@ -226,12 +267,12 @@ impl Pipeline {
         }
     }
 
-    /// `stockpipe verify` on the file: its exit code and what it printed.
+    /// `stockpipe verify` on the file: its exit code, and its document or what it said instead.
     ///
     /// # Panics
     /// Where the command cannot be started.
     #[must_use]
-    pub fn verify(&self) -> (i32, String) {
+    pub fn verify(&self) -> (i32, Result<Value, String>) {
         let output = Command::new(binary("stockpipe"))
             .arg("verify")
             .arg(self.file())
@@ -239,23 +280,66 @@ impl Pipeline {
             .arg(self.secrets())
             .arg("--data")
             .arg(self.directory.path().join("data"))
+            .args(["--output", "json"])
             .output()
             .expect("stockpipe starts");
-        (
-            output.status.code().unwrap_or(-1),
-            crate::python::text(&output),
-        )
+        let report =
+            serde_json::from_slice(&output.stdout).map_err(|_| crate::python::text(&output));
+        (output.status.code().unwrap_or(-1), report)
     }
 
-    /// Asserts that the audit finds nothing, and returns what it printed.
+    /// Asserts that the audit looked at something, found nothing, and that nothing was lost.
+    ///
+    /// Losses that the ledger records are no findings, and switch the look for missing `seq` off: so they are
+    /// refused here.
     ///
     /// # Panics
-    /// Where it finds anything.
-    pub fn assert_verified(&self) -> String {
-        let (code, text) = self.verify();
-        assert_eq!(code, 0, "verify:\n{text}");
-        text
+    /// Where it finds anything, anything was lost, or nothing was looked at.
+    pub fn assert_verified(&self) -> Verified {
+        let (code, report) = self.verify();
+        let report = report.unwrap_or_else(|said| panic!("verify exited with {code}: {said}"));
+        assert_eq!(code, 0, "verify: {report:#}");
+        let partitions = report["partitions"].as_array().expect("a list");
+        let sum = |field: &str| partitions.iter().filter_map(|p| p[field].as_u64()).sum();
+        let sequences = |field: &str| report["sequences"][field].as_u64().expect("a number");
+        let losses: usize = partitions
+            .iter()
+            .map(|p| p["losses"].as_array().expect("a list").len())
+            .sum();
+        let verified = Verified {
+            rows: sum("rows"),
+            claims: sum("claims"),
+            missing: sequences("missing"),
+            doubled: sequences("doubled"),
+        };
+        assert!(verified.rows > 0 && sequences("series") > 0, "{report:#}");
+        assert_eq!(
+            (losses, verified.missing, verified.doubled),
+            (0, 0, 0),
+            "{report:#}"
+        );
+        verified
     }
+}
+
+/// What an audit that found nothing had looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    /// Rows in files.
+    pub rows: u64,
+    /// Claims.
+    pub claims: u64,
+    /// Ticks whose number is missing.
+    pub missing: u64,
+    /// Ticks whose number is there twice.
+    pub doubled: u64,
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("threads")
 }
 
 /// Replaces what `over` names in `base`, field by field.
@@ -282,12 +366,6 @@ impl Worker {
     #[must_use]
     pub fn status(&self) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/status", self.port);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .ok()?;
-        let body: Value =
-            runtime.block_on(async { reqwest::get(url).await.ok()?.json().await.ok() })?;
-        body.get("status").cloned().filter(|s| !s.is_null())
+        runtime().block_on(async { reqwest::get(url).await.ok()?.json().await.ok() })
     }
 }

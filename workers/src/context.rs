@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stockpipe_crds::pipeline::Pipeline;
+use stockpipe_crds::worker_status::{RoleStatus, WorkerCondition, WorkerState, WorkerStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::secrets::Secrets;
@@ -42,6 +43,19 @@ impl Context {
         format!("stockpipe/{}", self.identity())
     }
 
+    /// Shows on `/status` what this worker does and how it goes.
+    pub fn show(&self, state: WorkerState, conditions: Vec<WorkerCondition>, role: RoleStatus) {
+        self.status.publish(WorkerStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: format!("{}/{}", self.pipeline.namespace, self.pipeline.name),
+            instance: format!("{}/{}", host(), std::process::id()),
+            started_at: self.status.started_at(),
+            state,
+            conditions,
+            role,
+        });
+    }
+
     /// The same context with a board and a stop signal of its own, for another role in this process.
     #[must_use]
     pub fn for_role(&self, role: &str) -> Self {
@@ -50,5 +64,15 @@ impl Context {
             shutdown: self.shutdown.child_token(),
             ..self.clone()
         }
+    }
+}
+
+/// Name of this machine or pod, for people.
+#[must_use]
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
     }
 }

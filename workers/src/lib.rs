@@ -14,6 +14,7 @@ pub mod land;
 pub mod ledger;
 pub mod produce;
 pub mod provision;
+pub mod repair;
 pub mod report;
 pub mod secrets;
 pub mod sessions;

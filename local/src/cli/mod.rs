@@ -4,13 +4,14 @@ mod attach;
 mod aws_env;
 mod cloud;
 mod query;
+mod repair;
 mod report;
 mod reset;
 mod up;
 mod validate;
 mod verify;
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Audit the lake: every record of the topic in it exactly once.
     Verify(verify::VerifyArgs),
+    /// Go on landing after the topic was deleted and made again, after asking.
+    Repair(repair::RepairArgs),
     /// Check pipeline files without running them.
     Validate(validate::ValidateArgs),
     /// Print what to export so that aws, boto3 and other tools reach the embedded servers.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
             Command::Query(args) => query::run(args).await,
             Command::Report(args) => report::run(args).await,
             Command::Verify(args) => verify::run(args).await,
+            Command::Repair(args) => repair::run(args).await,
             Command::Validate(args) => validate::run(&args),
             Command::AwsEnv(args) => aws_env::run(&args),
             Command::Cloud(args) => cloud::run(args).await,
@@ -96,6 +100,24 @@ pub fn main() -> ExitCode {
     // A role that is stuck in a blocking call must not hold the process after its sentence.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result.unwrap_or_else(|error| fail(&*error))
+}
+
+/// Asks `question` on the terminal; without one there is nobody to ask.
+///
+/// # Errors
+/// Where standard input is no terminal.
+pub(crate) fn confirmed(command: &str, question: &str) -> Result<bool, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(format!(
+            "{command} asks before it changes anything: answer on a terminal, or give --yes"
+        )
+        .into());
+    }
+    print!("{question} [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

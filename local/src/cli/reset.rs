@@ -1,11 +1,10 @@
 //! `stockpipe reset`: deletes the data directory, after asking.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, DataArgs};
+use super::{CliError, DataArgs, confirmed};
 use crate::data_dir::DataDir;
 
 /// Flags of `stockpipe reset`.
@@ -33,7 +32,11 @@ pub(crate) fn run(args: &ResetArgs) -> Result<ExitCode, CliError> {
     }
     // Taken first, so that what another process writes is never deleted under it.
     let owned = DataDir::own(root)?;
-    if !args.yes && !confirmed(owned.root())? {
+    let question = format!(
+        "Delete {} with every tick, file and table in it?",
+        owned.root().display()
+    );
+    if !args.yes && !confirmed("reset", &question)? {
         println!("Nothing was deleted.");
         return Ok(ExitCode::FAILURE);
     }
@@ -46,18 +49,4 @@ pub(crate) fn run(args: &ResetArgs) -> Result<ExitCode, CliError> {
 /// A folder is ours iff it holds our lock and nothing that we do not know.
 fn is_ours(root: &std::path::Path) -> bool {
     root.join("lock").is_file()
-}
-
-fn confirmed(root: &std::path::Path) -> Result<bool, CliError> {
-    if !std::io::stdin().is_terminal() {
-        return Err("reset asks before it deletes: answer on a terminal, or give --yes".into());
-    }
-    print!(
-        "Delete {} with every tick, file and table in it? [y/N] ",
-        root.display()
-    );
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -166,8 +166,7 @@ async fn run_roles(
         progress.say("Stopping: landing what is buffered (ctrl-C again stops at once).");
     }
     reports.stop().await;
-    let boards: Vec<_> = supervisor.boards("produce").cloned().collect();
-    let landers: Vec<_> = supervisor.boards("land").cloned().collect();
+    let boards: Vec<_> = supervisor.boards().cloned().collect();
     let drained = tokio::select! {
         drained = supervisor.drain() => drained,
         () = signals.next() => {
@@ -175,10 +174,7 @@ async fn run_roles(
             return Ok(ExitCode::from(130));
         }
     };
-    let numbers = Numbers::gather(
-        boards.iter().map(StatusBoard::snapshot),
-        landers.iter().map(StatusBoard::snapshot),
-    );
+    let numbers = Numbers::gather(boards.iter().filter_map(StatusBoard::snapshot));
     progress.finish();
     println!("{}", numbers.summary());
     match failure.map_or(drained, Err) {
@@ -188,10 +184,7 @@ async fn run_roles(
 }
 
 fn numbers(supervisor: &Supervisor) -> Numbers {
-    Numbers::gather(
-        supervisor.boards("produce").map(StatusBoard::snapshot),
-        supervisor.boards("land").map(StatusBoard::snapshot),
-    )
+    Numbers::gather(supervisor.boards().filter_map(StatusBoard::snapshot))
 }
 
 /// `--embed`: as if the file named nothing external.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table};
 use indicatif::HumanCount;
-use stockpipe_workers::audit::{self, AuditReport, Finding};
+use stockpipe_workers::audit::{self, AuditReport, Finding, Loss};
 
 use super::attach::Attached;
 use super::query::plain;
@@ -101,12 +101,7 @@ fn table(report: &AuditReport) -> Table {
 fn verdict(report: &AuditReport) -> String {
     let mut lines = Vec::new();
     for p in &report.partitions {
-        for loss in &p.losses {
-            lines.push(format!(
-                "lost: partition {} offsets {}–{}: Kafka had dropped them before they were landed, as the ledger says",
-                p.partition, loss.start, loss.end
-            ));
-        }
+        lines.extend(p.losses.iter().map(|loss| lost(p.partition, loss)));
     }
     let late = report.total(|p| p.late);
     if late > 0 {
@@ -134,7 +129,13 @@ fn verdict(report: &AuditReport) -> String {
     }
     let rows = HumanCount(report.total(|p| p.rows));
     let files = HumanCount(report.total(|p| p.files));
-    lines.push(if report.is_sound() {
+    let lost = report.partitions.iter().any(|p| !p.losses.is_empty());
+    lines.push(if report.is_sound() && lost {
+        format!(
+            "Sound, with losses: {rows} rows in {files} files at {}, every record exactly once but those named above.",
+            report.location
+        )
+    } else if report.is_sound() {
         format!(
             "Sound: {rows} rows in {files} files at {}, every record exactly once.",
             report.location
@@ -146,6 +147,20 @@ fn verdict(report: &AuditReport) -> String {
         )
     });
     lines.join("\n") + "\n"
+}
+
+fn lost(partition: i32, loss: &Loss) -> String {
+    let why = match loss.rows {
+        Some(rows) => format!(
+            "{} rows: the store had dropped their uploads before they were published, and Kafka no longer had them",
+            HumanCount(rows)
+        ),
+        None => "Kafka had dropped them before they were landed".to_owned(),
+    };
+    format!(
+        "lost: partition {partition} offsets {}–{}: {why}, as the ledger says",
+        loss.start, loss.end
+    )
 }
 
 fn told(finding: &Finding) -> String {
@@ -162,6 +177,24 @@ fn told(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_names_its_offsets_and_who_dropped_them() {
+        let loss = |rows| Loss {
+            start: 10,
+            end: 19,
+            rows,
+        };
+        assert_eq!(
+            lost(2, &loss(None)),
+            "lost: partition 2 offsets 10–19: Kafka had dropped them before they were landed, as the ledger says"
+        );
+        let uploads = lost(2, &loss(Some(1_000)));
+        assert!(
+            uploads.contains("1,000 rows: the store had dropped"),
+            "{uploads}"
+        );
+    }
 
     #[test]
     fn a_finding_names_its_offsets() {

@@ -18,6 +18,7 @@ use stockpipe::glue::Glue;
 use stockpipe::s3;
 use stockpipe_crds::Pipeline;
 use stockpipe_crds::pipeline::{Aws, Endpoint, Endpoints};
+use stockpipe_crds::worker_status::RoleStatus;
 use stockpipe_workers::audit::{self, AuditReport};
 use stockpipe_workers::aws::Clients;
 use stockpipe_workers::context::Context;
@@ -25,6 +26,7 @@ use stockpipe_workers::kafka::{KIND_HEADER, admin};
 use stockpipe_workers::land::{self, LandError};
 use stockpipe_workers::ledger::{AmendmentKind, ClaimKind, Ledger, Owner};
 use stockpipe_workers::provision;
+use stockpipe_workers::repair::{self, Diagnosis};
 use stockpipe_workers::secrets::Secrets;
 use stockpipe_workers::status::StatusBoard;
 use stockpipe_workers::store::Store;
@@ -244,10 +246,9 @@ impl Running {
     async fn condition(&self, reason: &str) -> String {
         until_some(&format!("the lander says {reason}"), || async {
             assert!(!self.task.is_finished(), "the lander ended");
-            let status = self.ctx.status.snapshot();
-            let conditions = status["conditions"].as_array()?.clone();
-            let found = conditions.iter().find(|c| c["reason"] == reason)?;
-            Some(found["message"].as_str()?.to_owned())
+            let conditions = self.ctx.status.snapshot()?.conditions;
+            let found = conditions.into_iter().find(|c| c.reason == reason)?;
+            Some(found.message)
         })
         .await
     }
@@ -507,10 +508,9 @@ async fn landers_of_one_group_share_the_partitions_and_hand_them_over() {
     let first = Running::start(&ctx);
     market.ticks(5_000, 1_000_000);
     let second = Running::start(&ctx);
-    let assigned = |r: &Running| {
-        r.ctx.status.snapshot()["partitions"]
-            .as_array()
-            .map_or(0, Vec::len)
+    let assigned = |r: &Running| match r.ctx.status.snapshot().map(|s| s.role) {
+        Some(RoleStatus::Land(status)) => status.partitions.len(),
+        _ => 0,
     };
     for _ in 0..20 {
         market.ticks(500, 1_000_000);
@@ -735,6 +735,14 @@ async fn a_log_that_was_cut_or_made_again_is_not_landed_in_silence() {
         "{report:#?}"
     );
 
+    let Diagnosis::Diverged { partitions } = repair::diagnose(&ctx).await.unwrap() else {
+        panic!("the cut is seen");
+    };
+    assert!(
+        partitions.iter().all(|p| p.high <= p.landed_to),
+        "{partitions:?}"
+    );
+
     // Then it is filled with other records: the last landed one is not recognised.
     let mut other = Market::open(&bed.bootstrap());
     other.next = 1_000_000;
@@ -744,6 +752,8 @@ async fn a_log_that_was_cut_or_made_again_is_not_landed_in_silence() {
     assert!(sentence.contains("had CRC"), "{sentence}");
     lander.stop().await;
     drop(other);
+    let found = repair::diagnose(&ctx).await.unwrap();
+    assert!(matches!(found, Diagnosis::Diverged { .. }), "{found:?}");
 
     // And then the topic is another one altogether.
     bed.stop_kafka().await;
@@ -755,15 +765,23 @@ async fn a_log_that_was_cut_or_made_again_is_not_landed_in_silence() {
     let lander = Running::start(&ctx);
     let sentence = lander.condition("LogDiverged").await;
     assert!(sentence.contains("made again"), "{sentence}");
-    // What `stockpipe repair` does.
-    let topic_id = admin::topic_id(&bed.bootstrap(), TOPIC).await.unwrap();
-    bed.ledger()
-        .await
-        .accept_topic(topic_id, PARTITIONS)
-        .await
-        .unwrap();
+    let found = repair::diagnose(&ctx).await.unwrap();
+    let Diagnosis::MadeAgain {
+        landed,
+        topic_id,
+        offsets,
+        ..
+    } = found
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!((landed[0].offsets, offsets), (1_400, 300));
+    repair::follow(&ctx, topic_id).await.unwrap();
     bed.landed(300).await;
     lander.stop().await;
+    assert_eq!(repair::diagnose(&ctx).await.unwrap(), Diagnosis::Sound);
+    let report = audited(&ctx).await;
+    assert_eq!(report.total(|p| p.rows), 1_700);
 }
 
 #[tokio::test(flavor = "multi_thread")]

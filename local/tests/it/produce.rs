@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::Value;
+use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus};
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::simulator::{Settings, Simulator};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
@@ -41,17 +41,11 @@ spec:
     )
 }
 
-fn number(context: &Context, field: &str) -> u64 {
-    context
-        .status
-        .snapshot()
-        .get(field)
-        .and_then(Value::as_u64)
-        .unwrap_or(0)
-}
-
-fn flag(context: &Context, field: &str) -> bool {
-    context.status.snapshot().get(field) == Some(&Value::Bool(true))
+fn told(context: &Context) -> ProduceStatus {
+    match context.status.snapshot().map(|s| s.role) {
+        Some(RoleStatus::Produce(status)) => status,
+        _ => ProduceStatus::default(),
+    }
 }
 
 /// Runs a producer until `done`, then drains it.
@@ -107,7 +101,7 @@ async fn a_drained_producer_goes_on_where_it_ended() {
     for round in 1..=4_u64 {
         let context = context(&yaml, dir.path(), &bootstrap, "produce");
         run_until(&context, "some ticks are there", |c| {
-            number(c, "ticks") > 20_000 * round
+            told(c).ticks_total > 20_000 * round
         })
         .await;
     }
@@ -127,7 +121,7 @@ async fn history_ends_at_the_present_and_then_ticks_come_with_the_clock() {
     let context = context(&simulated(1, 2), dir.path(), &bootstrap, "produce");
     let began = jiff::Timestamp::now();
     run_until(&context, "the market is live", |c| {
-        !flag(c, "behind") && number(c, "ticks") > 100_000
+        !told(c).behind && told(c).ticks_total > 100_000
     })
     .await;
     let contents = read(&bootstrap, TOPIC);
@@ -165,7 +159,7 @@ async fn kafka_may_go_away_in_the_middle() {
     let mut kafka = kafka;
     for round in 1..=3_u64 {
         until("some ticks are there", || {
-            role.is_finished() || number(&context, "ticks") > 30_000 * round
+            role.is_finished() || told(&context).ticks_total > 30_000 * round
         })
         .await;
         kafka.shutdown().await.unwrap();
@@ -173,7 +167,7 @@ async fn kafka_may_go_away_in_the_middle() {
         kafka = broker_at(dir.path(), address).await;
     }
     until("ticks flow again", || {
-        role.is_finished() || number(&context, "ticks") > 150_000
+        role.is_finished() || told(&context).ticks_total > 150_000
     })
     .await;
     context.shutdown.cancel();
@@ -194,7 +188,7 @@ async fn other_settings_begin_a_new_run_where_the_old_one_ended() {
     for seed in [1, 2] {
         let context = context(&simulated(20, seed), dir.path(), &bootstrap, "produce");
         run_until(&context, "some ticks are there", |c| {
-            number(c, "ticks") > 5000
+            told(c).ticks_total > 5000
         })
         .await;
     }
@@ -225,7 +219,7 @@ async fn a_topic_that_grew_between_two_lives_loses_and_doubles_nothing() {
     for (round, partitions) in [(1, 3), (2, 7), (3, 7)] {
         let context = context(&yaml, dir.path(), &bootstrap, "produce");
         run_until(&context, "some ticks are there", |c| {
-            number(c, "ticks") > 9000
+            told(c).ticks_total > 9000
         })
         .await;
         if round < 3 {
@@ -252,7 +246,7 @@ async fn a_topic_that_grows_meanwhile_is_adopted_without_a_restart() {
         let context = context.clone();
         async move { produce::run(&context).await }
     });
-    until("some ticks are there", || number(&context, "ticks") > 1000).await;
+    until("some ticks are there", || told(&context).ticks_total > 1000).await;
     grow(&bootstrap, TOPIC, 4).await;
     let consumer = watcher(&bootstrap);
     until("the last partition has records", || {
@@ -400,7 +394,7 @@ async fn a_replay_is_the_file_and_is_finished_at_its_end() {
     // The second life finds that there is nothing left to do.
     for _ in 0..2 {
         let context = context(&yaml, dir.path(), &bootstrap, "produce");
-        run_until(&context, "the replay is finished", |c| flag(c, "finished")).await;
+        run_until(&context, "the replay is finished", |c| told(c).finished).await;
     }
     let contents = read(&bootstrap, TOPIC);
     contents.assert_contiguous();
@@ -456,7 +450,7 @@ async fn rows_appended_to_a_replayed_file_are_sent_and_no_other() {
     ] {
         std::fs::write(&file, text).unwrap();
         let context = context(&yaml, dir.path(), &bootstrap, "produce");
-        run_until(&context, "the replay is finished", |c| flag(c, "finished")).await;
+        run_until(&context, "the replay is finished", |c| told(c).finished).await;
     }
     let contents = read(&bootstrap, TOPIC);
     contents.assert_contiguous();
@@ -530,7 +524,7 @@ async fn a_bad_row_ends_the_replay_with_a_sentence_and_nothing_after_it_is_sent(
         // Mended, it goes on with the row that was bad.
         std::fs::write(&file, format!("{PRICES}{after}")).unwrap();
         let mended = context(&yaml, dir.path(), &bootstrap, "produce");
-        run_until(&mended, "the replay is finished", |c| flag(c, "finished")).await;
+        run_until(&mended, "the replay is finished", |c| told(c).finished).await;
         let contents = read(&bootstrap, &topic);
         contents.assert_contiguous();
         assert_eq!((contents.ticks.len(), contents.runs().len()), (4, 1));

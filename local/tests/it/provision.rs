@@ -1,6 +1,6 @@
 //! Provisioning: made once, left alone the second time, refused where it is another's.
 
-use serde_json::Value;
+use stockpipe_crds::worker_status::{ProvisionStatus, RoleStatus, WorkerState};
 use stockpipe_workers::context::Context;
 use stockpipe_workers::provision;
 
@@ -26,14 +26,17 @@ spec:
 
 async fn provisioned(context: &Context) -> (String, Vec<String>) {
     provision::run(context).await.unwrap();
-    let status = context.status.snapshot();
-    assert_eq!(status["done"], true);
-    let changes = status["changes"].as_array().unwrap();
-    let changes = changes
-        .iter()
-        .map(|c| c.as_str().unwrap().to_owned())
-        .collect();
-    (status["lakeId"].as_str().unwrap().to_owned(), changes)
+    let status = told(context);
+    (status.lake_id.unwrap(), status.changes)
+}
+
+fn told(context: &Context) -> ProvisionStatus {
+    let status = context.status.snapshot().unwrap();
+    assert_eq!(status.state, WorkerState::Done);
+    match status.role {
+        RoleStatus::Provision(status) => status,
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn refusal(context: &Context) -> String {
@@ -190,6 +193,6 @@ async fn verify_makes_nothing_and_says_what_is_missing() {
     assert!(changes.is_empty());
     let none = cloud.context(&yaml.replace("Verify", "None"), "provision");
     provision::run(&none).await.unwrap();
-    assert_eq!(none.status.snapshot()["lakeId"], Value::Null);
+    assert_eq!(told(&none).lake_id, None);
     cloud.stop().await;
 }

@@ -67,7 +67,10 @@ fn killed_at_every_write_point_nothing_is_lost_or_doubled() {
     }
     let home = tempfile::tempdir().unwrap();
     let cloud = Cloud::start(home.path());
-    println!("{:<32} {:>5}  verify", "write point", "kills");
+    println!(
+        "{:<32} {:>5} {:>9} {:>7} {:>5} {:>8}",
+        "write point", "kills", "rows", "claims", "lost", "doubled"
+    );
     for (index, point) in POINTS.iter().enumerate() {
         let pipeline = pipeline(&format!("kill-{index}"), cloud.services());
         pipeline.provision();
@@ -89,8 +92,15 @@ fn killed_at_every_write_point_nothing_is_lost_or_doubled() {
         let producer = other.take().unwrap_or_else(|| pipeline.start("produce"));
         let lander = lander.take().unwrap_or_else(|| pipeline.start("land"));
         land_everything(producer, lander);
-        pipeline.assert_verified();
-        println!("{point:<32} {:>5}  0 lost, 0 doubled", kills(point).len());
+        let verified = pipeline.assert_verified();
+        println!(
+            "{point:<32} {:>5} {:>9} {:>7} {:>5} {:>8}",
+            kills(point).len(),
+            verified.rows,
+            verified.claims,
+            verified.missing,
+            verified.doubled
+        );
     }
 }
 
@@ -119,6 +129,58 @@ fn two_landers_of_one_group_share_the_partitions() {
     });
     second.process.stop();
     pipeline.assert_verified();
+}
+
+fn claims(status: &Value) -> u64 {
+    let partitions = status["partitions"].as_array().into_iter().flatten();
+    partitions.filter_map(|p| p["claims"].as_u64()).sum()
+}
+
+#[test]
+fn rivals_that_both_believe_they_own_every_partition_land_each_record_once() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(home.path());
+    let pipeline = pipeline("rivals", cloud.services());
+    pipeline.provision();
+    let owns_both = |lander: &Worker| {
+        let status = lander.status()?;
+        (status["partitions"].as_array()?.len() == 2).then_some(())
+    };
+    let first = pipeline.start("land");
+    until("the first to own both partitions", || owns_both(&first));
+    let rival = pipeline.usurped_by("rival");
+    let second = rival.start("land");
+    until("the second to own both partitions", || owns_both(&second));
+    let producer = pipeline.start("produce");
+    until("the producer to catch up with the clock", || {
+        (producer.status()?.get("behind") == Some(&Value::Bool(false))).then_some(())
+    });
+    producer.process.stop();
+    for lander in [&first, &second] {
+        until("lag 0", || {
+            let status = lander.status()?;
+            let partitions = status["partitions"].as_array()?;
+            partitions
+                .iter()
+                .all(|p| p.get("lag") == Some(&json!(0)))
+                .then_some(())
+        });
+    }
+    let made = [&first, &second].map(|l| l.status().map_or(0, |s| claims(&s)));
+    first.process.stop();
+    second.process.stop();
+    let verified = rival.assert_verified();
+    println!(
+        "rivals on the same partitions: {} rows in {} claims, {} of the first and {} of the second",
+        verified.rows, verified.claims, made[0], made[1]
+    );
+    assert!(
+        made[0] + made[1] <= verified.claims,
+        "a claim was counted twice"
+    );
 }
 
 #[test]
@@ -177,17 +239,9 @@ fn the_local_cloud_killed_under_them_comes_back_with_all_it_acknowledged() {
     let producer = pipeline.start("produce");
     let lander = pipeline.start("land");
     for _ in 0..3 {
-        let claims = |s: Value| -> u64 {
-            s["partitions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|p| p["claims"].as_u64())
-                .sum()
-        };
-        let before = lander.status().map_or(0, claims);
+        let before = lander.status().map_or(0, |s| claims(&s));
         until("another claim", || {
-            lander.status().map(claims).filter(|n| *n > before)
+            lander.status().filter(|s| claims(s) > before)
         });
         cloud.kill();
         cloud.revive();

@@ -25,9 +25,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rdkafka::error::KafkaError;
-use serde::Serialize;
 use stockpipe_crds::pipeline::{Pipeline, Source};
-use stockpipe_crds::worker_status::AnalyzeStatus;
+use stockpipe_crds::worker_status::{AnalyzeStatus, RoleStatus, WorkerCondition, WorkerState};
 use stockpipe_market::calendar::{Calendar, UnknownCalendar};
 use tokio::time::MissedTickBehavior;
 
@@ -73,21 +72,6 @@ pub enum AnalyzeError {
     /// The server ended.
     #[error("the page's listener ended: {0}")]
     Serve(std::io::Error),
-}
-
-/// What `/status` of this role shows.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PageStatus {
-    #[serde(flatten)]
-    analyze: AnalyzeStatus,
-    /// Whether Kafka answers.
-    kafka_connected: bool,
-    /// Records that were neither tick nor heartbeat.
-    bad_records: u64,
-    /// What has landed.
-    #[serde(flatten)]
-    lake: LakeInfo,
 }
 
 /// Shows the page on `page_addr` until shutdown.
@@ -183,27 +167,51 @@ async fn beat(ctx: Context, hub: Hub, feed: Arc<Feed>, calendar: Calendar) {
         });
         hub.beat(Timestamp::now().as_millisecond());
         if round == 0 {
-            ctx.status.publish(&status_of(&hub));
+            tell(&ctx, &hub);
         }
     }
 }
 
-fn status_of(hub: &Hub) -> PageStatus {
+fn tell(ctx: &Context, hub: &Hub) {
     let surroundings = hub.surroundings();
+    let condition = |reason: &str, message: String| WorkerCondition {
+        kind: "Healthy".to_owned(),
+        ok: false,
+        reason: reason.to_owned(),
+        message,
+        since: Timestamp::now(),
+    };
+    // One condition of each kind: Kafka's absence explains the lake's.
+    let trouble = if surroundings.connected {
+        let problem = surroundings.lake.problem;
+        problem.map(|message| condition("LakeUnreadable", message))
+    } else {
+        let message = format!(
+            "Kafka at {} does not answer; the page shows what it knew",
+            ctx.pipeline
+                .kafka
+                .bootstrap_servers
+                .as_deref()
+                .unwrap_or_default()
+        );
+        Some(condition("KafkaUnreachable", message))
+    };
     let market = lock(hub.market());
     let (_, rate) = market.window().rate(Timestamp::now().as_millisecond());
-    PageStatus {
-        analyze: AnalyzeStatus {
-            rate: rate.round() as u64,
-            ticks_total: market.ticks(),
-            symbols: u32::try_from(market.symbols()).unwrap_or(u32::MAX),
-            streams: u32::try_from(hub.readers()).unwrap_or(u32::MAX),
-            market_time: market.time_ns().and_then(publication::instant),
-        },
-        kafka_connected: surroundings.connected,
+    let role = RoleStatus::Analyze(AnalyzeStatus {
+        rate: rate.round() as u64,
+        ticks_total: market.ticks(),
+        symbols: u32::try_from(market.symbols()).unwrap_or(u32::MAX),
         bad_records: market.bad_records(),
-        lake: surroundings.lake,
-    }
+        streams: u32::try_from(hub.readers()).unwrap_or(u32::MAX),
+        market_time: market.time_ns().and_then(publication::instant),
+    });
+    let state = if surroundings.connected {
+        WorkerState::Running
+    } else {
+        WorkerState::Waiting
+    };
+    ctx.show(state, trouble.into_iter().collect(), role);
 }
 
 /// Looks every two seconds at what is durable. The store's and Kafka's absence is shown, and looked for again.

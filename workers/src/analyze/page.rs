@@ -149,8 +149,7 @@ async fn reports(State(app): State<App>) -> Response {
 }
 
 async fn status(State(app): State<App>) -> Response {
-    Json(serde_json::json!({"role": app.board.role(), "status": app.board.snapshot()}))
-        .into_response()
+    app.board.answer()
 }
 
 #[derive(Deserialize)]

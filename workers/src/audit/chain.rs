@@ -87,10 +87,10 @@ impl Audit<'_> {
             next = claim.end + 1;
             epoch = claim.epoch;
             self.add_up(claim);
-            self.look_at_files(&entry, end, &mut row).await?;
+            let lost = self.look_at_files(&entry, end, &mut row).await?;
             row.claims += 1;
             row.records += claim.records;
-            row.rows += claim.rows;
+            row.rows += claim.rows.saturating_sub(lost);
             row.quarantined += claim.quarantined;
             row.heartbeats += claim.heartbeats;
             row.skipped_offsets += claim.skipped_offsets;
@@ -130,7 +130,7 @@ impl Audit<'_> {
         entry: &Entry,
         end: i64,
         row: &mut PartitionAudit,
-    ) -> Result<(), AuditError> {
+    ) -> Result<u64, AuditError> {
         let claim = &entry.claim;
         let at = Some((claim.start, claim.end));
         let place = if claim.end == end {
@@ -147,11 +147,12 @@ impl Audit<'_> {
             amended,
         } = effective(entry);
         row.amended += amended;
+        let lost_rows = lost.iter().map(|f| f.rows).sum();
         if !lost.is_empty() {
             row.losses.push(Loss {
                 start: claim.start,
                 end: claim.end,
-                rows: Some(lost.iter().map(|f| f.rows).sum()),
+                rows: Some(lost_rows),
             });
         }
         let store = self.store;
@@ -201,7 +202,7 @@ impl Audit<'_> {
         for what in wrong {
             self.found(at, what);
         }
-        Ok(())
+        Ok(lost_rows)
     }
 }
 

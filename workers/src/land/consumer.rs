@@ -185,6 +185,8 @@ pub fn config(kafka: &Kafka, group_id: &str, client_id: &str, budget: u64) -> Cl
         .set("fetch.max.bytes", queue.to_string())
         // The default of a second would starve a lander with a short queue.
         .set("fetch.queue.backoff.ms", "10")
+        // A fetch that waits for records holds up the next one, which may be for a partition just sought.
+        .set("fetch.wait.max.ms", "100")
         .set("topic.metadata.refresh.interval.ms", "30000");
     match kafka.group_protocol {
         GroupProtocol::Classic => config

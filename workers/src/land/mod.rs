@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::aws::Clients;
-use crate::context::Context;
+use crate::context::{Context, host};
 use crate::kafka::admin::{self, TopicDescription};
 use crate::ledger::{Layout, Ledger, Owner, lake_root};
 use crate::secrets::SecretError;
@@ -456,18 +456,7 @@ impl<'a> Lander<'a> {
 
     fn publish_status(&self, state: WorkerState) {
         let buffered = self.held.load(Ordering::Relaxed) + self.draining.bytes();
-        let status = self
-            .board
-            .complete(self.ctx, &self.owner_name, state, buffered);
-        self.ctx.status.publish(&status);
-    }
-}
-
-/// Name of this machine or pod.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "lander".to_owned(),
-        name => name.to_owned(),
+        let (conditions, role) = self.board.complete(self.ctx, buffered);
+        self.ctx.show(state, conditions, role);
     }
 }

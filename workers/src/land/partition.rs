@@ -33,6 +33,8 @@ const KAFKA_PAUSE: Duration = Duration::from_millis(500);
 /// A log that ends before the chain is looked at again this often before it counts as rewritten: a new leader may
 /// not know its end at once.
 const END_CHECKS: u32 = 3;
+/// How often it is looked whether a key that something else took is free again.
+const TAKEN_PAUSE: Duration = Duration::from_secs(5);
 /// How long a partition that is given back waits for Glue.
 const REGISTRATION_GRACE: Duration = Duration::from_secs(1);
 
@@ -365,6 +367,9 @@ impl PartitionLander {
         let mut amended = 0;
         loop {
             let outcome = publish(store, claim.claim_id, &files).await;
+            if outcome.foreign.is_empty() {
+                self.board.clear(Reason::FileTaken, self.partition);
+            }
             if outcome.is_done() {
                 return Ok(());
             }
@@ -385,8 +390,9 @@ impl PartitionLander {
                 continue;
             }
             if let Some(file) = outcome.foreign.first() {
-                return Err(Ended::Stopped(
+                self.board.raise(
                     Reason::FileTaken,
+                    Some(self.partition),
                     format!(
                         "partition {}: s3://{}/{} is not the file of claim {} ({}); something else wrote there: \
                          move it away, and the claim's own file is published",
@@ -396,7 +402,9 @@ impl PartitionLander {
                         claim.claim_id,
                         self.chain.claim_key(claim.start),
                     ),
-                ));
+                );
+                tokio::time::sleep(TAKEN_PAUSE).await;
+                continue;
             }
             self.amend(&claim, &outcome.gone, amended + 1).await?;
         }

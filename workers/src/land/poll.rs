@@ -486,16 +486,31 @@ impl Polling {
     // Seeks.
 
     fn seek(&mut self) {
-        let mut started = Vec::new();
-        for (&partition, slot) in &mut self.slots {
+        if self.paused {
+            return;
+        }
+        let due: Vec<i32> = self
+            .slots
+            .iter()
+            .filter(|(_, s)| matches!(s.state, State::Seeking { .. }))
+            .map(|(p, _)| *p)
+            .collect();
+        // Resumed before it is sought: it is the seek that wakes librdkafka's fetcher, which else sleeps for a
+        // second.
+        self.resume(&due);
+        for partition in due {
+            let Some(slot) = self.slots.get_mut(&partition) else {
+                continue;
+            };
             let State::Seeking { to, .. } = slot.state else {
                 continue;
             };
+            let offset = Offset::Offset(to);
             // Fails while librdkafka still prepares the partition; tried again in the next round.
             match self
                 .p
                 .consumer
-                .seek(&self.p.topic, partition, Offset::Offset(to), KAFKA_CALL)
+                .seek(&self.p.topic, partition, offset, KAFKA_CALL)
             {
                 Err(error) => tracing::trace!(%error, partition, to, "cannot seek yet"),
                 Ok(()) => {
@@ -506,12 +521,8 @@ impl Polling {
                         flow.fresh = true;
                         slot.state = State::Flowing(flow);
                     }
-                    started.push(partition);
                 }
             }
-        }
-        if !self.paused {
-            self.resume(&started);
         }
     }
 
@@ -584,7 +595,9 @@ impl Polling {
             // A little below the budget, so that reading does not start and stop with every batch.
             Relief::Flow if self.paused && held + draining < self.p.budget / 8 * 7 => {
                 self.paused = false;
-                self.resume(&self.flowing());
+                for slot in self.slots.values_mut() {
+                    slot.seek_again();
+                }
             }
             Relief::Flow => {}
         }
@@ -701,6 +714,17 @@ impl Slot {
             at_end: false,
         };
         self.state = State::Seeking { to, flow };
+    }
+
+    /// Reads on where it was, by a seek.
+    fn seek_again(&mut self) {
+        if !matches!(self.state, State::Flowing(_)) {
+            return;
+        }
+        if let State::Flowing(flow) = std::mem::replace(&mut self.state, State::Resolving) {
+            let to = flow.check.map_or(flow.buffer.next(), |c| c.offset);
+            self.state = State::Seeking { to, flow };
+        }
     }
 
     /// Looks at the rows with every record, and at the rest now and then: adding up is not free.

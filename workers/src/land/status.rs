@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use stockpipe_crds::worker_status::{
-    LandStatus, PartitionStatus, RoleStatus, WorkerCondition, WorkerState, WorkerStatus,
-};
+use stockpipe_crds::worker_status::{LandStatus, PartitionStatus, RoleStatus, WorkerCondition};
 
 use crate::context::Context;
 use crate::ledger::Claim;
@@ -53,9 +51,8 @@ impl Reason {
 }
 
 /// The status while it is put together. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Board {
-    started_at: Timestamp,
     state: Arc<Mutex<State>>,
 }
 
@@ -64,15 +61,6 @@ struct State {
     totals: LandStatus,
     partitions: BTreeMap<i32, PartitionStatus>,
     conditions: BTreeMap<(Reason, Option<i32>), (String, Timestamp)>,
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Self {
-            started_at: Timestamp::now(),
-            state: Arc::default(),
-        }
-    }
 }
 
 impl Board {
@@ -143,35 +131,33 @@ impl Board {
         });
     }
 
+    /// Takes a sentence about `partition` away.
+    pub fn clear(&self, reason: Reason, partition: i32) {
+        self.with(|state| state.conditions.remove(&(reason, Some(partition))));
+    }
+
     /// Whether anything is wrong for `reason`.
     #[must_use]
     pub fn has(&self, reason: Reason) -> bool {
         self.with(|state| state.conditions.keys().any(|(r, _)| *r == reason))
     }
 
-    /// The whole status.
+    /// What is wrong, and the figures.
     #[must_use]
     pub fn complete(
         &self,
         ctx: &Context,
-        instance: &str,
-        state: WorkerState,
         buffered_bytes: u64,
-    ) -> WorkerStatus {
+    ) -> (Vec<WorkerCondition>, RoleStatus) {
         let memory_budget = ctx.pipeline.consumer.memory_budget;
-        self.with(|shown| WorkerStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pipeline: format!("{}/{}", ctx.pipeline.namespace, ctx.pipeline.name),
-            instance: instance.to_owned(),
-            started_at: self.started_at,
-            state,
-            conditions: conditions(&shown.conditions),
-            role: RoleStatus::Land(LandStatus {
+        self.with(|shown| {
+            let role = RoleStatus::Land(LandStatus {
                 partitions: shown.partitions.values().cloned().collect(),
                 buffered_bytes,
                 memory_budget,
                 ..shown.totals.clone()
-            }),
+            });
+            (conditions(&shown.conditions), role)
         })
     }
 

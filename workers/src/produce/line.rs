@@ -12,7 +12,7 @@ use super::rate::Rate;
 use super::readback::{ReadBack, read_back};
 use super::recovery::{Decision, Present};
 use super::sender::Sender;
-use super::{Interruption, ProducerStatus, wall_ns};
+use super::{Interruption, Telling, wall_ns};
 use crate::context::Context;
 use crate::failpoint;
 
@@ -36,17 +36,13 @@ const SHOW: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Produces until stopped (`Ok`) or interrupted.
-pub fn run(
-    ctx: &Context,
-    source: &dyn Source,
-    status: &mut ProducerStatus,
-) -> Result<(), Interruption> {
+pub fn run(ctx: &Context, source: &dyn Source, telling: &mut Telling) -> Result<(), Interruption> {
     let producer = format!("{}/0", ctx.identity());
     let log = read_back(ctx, &producer)?;
     let sender = Sender::connect(ctx)?;
     let mut line = Line::start(ctx, source, sender, producer, &log)?;
-    line.ticks_before = status.ticks;
-    let mut outcome = line.send_until_stopped(ctx, source, status);
+    line.ticks_before = telling.status.ticks_total;
+    let mut outcome = line.send_until_stopped(ctx, source, telling);
     // What was sent before a fault of the source is complete up to the fault: a
     // checkpoint there lets the producer go on once the fault is mended.
     // While the log is ahead of us there is nothing to add: the last checkpoint still holds.
@@ -57,7 +53,7 @@ pub fn run(
     {
         outcome = Err(failure);
     }
-    line.show(ctx, status, None);
+    line.show(ctx, telling, None);
     outcome
 }
 
@@ -169,7 +165,7 @@ impl Line {
         &mut self,
         ctx: &Context,
         source: &dyn Source,
-        status: &mut ProducerStatus,
+        telling: &mut Telling,
     ) -> Result<(), Interruption> {
         let mut pace = source.pace();
         let mut shown = Instant::now();
@@ -182,12 +178,12 @@ impl Line {
                 if closed_at.is_none_or(|at: Instant| at.elapsed() >= CHECKPOINT_AGE_SILENT) {
                     self.checkpoint(end, false)?;
                     closed_at = Some(Instant::now());
-                    status.finished = true;
-                    self.show(ctx, status, None);
+                    telling.status.finished = true;
+                    self.show(ctx, telling, None);
                 }
                 if shown.elapsed() >= SHOW {
                     shown = Instant::now();
-                    self.show(ctx, status, None);
+                    self.show(ctx, telling, None);
                 }
                 self.sender.serve(Duration::from_millis(50))?;
                 continue;
@@ -203,7 +199,7 @@ impl Line {
             }
             if shown.elapsed() >= SHOW {
                 shown = Instant::now();
-                self.show(ctx, status, Some(due));
+                self.show(ctx, telling, Some(due));
             }
             if self.feed.position() >= due.until() {
                 self.sender.serve(PAUSE)?;
@@ -358,19 +354,20 @@ impl Line {
         .expect("a heartbeat has only string keys")
     }
 
-    fn show(&mut self, ctx: &Context, status: &mut ProducerStatus, due: Option<Due>) {
+    fn show(&mut self, ctx: &Context, telling: &mut Telling, due: Option<Due>) {
+        telling.kafka_lost = self.sender.is_lost();
+        let status = &mut telling.status;
         status.run.clone_from(&self.run);
-        status.unacknowledged = self.sender.waiting();
-        status.kafka_lost = self.sender.is_lost();
+        status.in_flight = self.sender.waiting();
         status.market_time = Some(instant(self.feed.position()));
         status.behind = match due {
             Some(Due::Fast(_)) => !status.finished,
             Some(Due::Live(until)) => until.saturating_sub(self.feed.position()) > LATE,
             None => status.behind && !status.finished,
         };
-        status.ticks = self.ticks_before + self.ticks.saturating_sub(status.unacknowledged);
+        status.ticks_total = self.ticks_before + self.ticks.saturating_sub(status.in_flight);
         status.rate = self.rate.observe(Instant::now(), self.ticks);
-        ctx.status.publish(status);
+        telling.show(ctx);
     }
 }
 

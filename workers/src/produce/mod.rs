@@ -27,7 +27,8 @@ mod simulated;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus, WorkerCondition, WorkerState};
 
 use crate::context::Context;
 
@@ -63,31 +64,54 @@ impl From<FeedError> for Interruption {
     }
 }
 
-/// What the producer shows on `/status`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProducerStatus {
-    /// Nothing is produced because `spec.suspend` is set.
-    pub suspended: bool,
-    /// The run.
-    pub run: String,
-    /// Ticks of this process that Kafka has acknowledged.
-    pub ticks: u64,
-    /// Ticks sent a second, over the last seconds.
-    pub rate: u64,
-    /// Ticks that Kafka has not acknowledged yet.
-    pub unacknowledged: u64,
-    /// Event time reached: every tick before it has been sent.
-    pub market_time: Option<jiff::Timestamp>,
-    /// History is being made, as fast as it lands: ticks do not come with the clock yet.
-    pub behind: bool,
-    /// The file has been replayed to its end.
-    pub finished: bool,
-    /// No Kafka broker answers.
-    pub kafka_lost: bool,
-    /// Why it last had to read back and begin again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<String>,
+/// What the producer tells of itself, over all its lives.
+#[derive(Clone, Debug, Default)]
+struct Telling {
+    status: ProduceStatus,
+    kafka_lost: bool,
+    /// Why it last had to read back and begin again, and when.
+    failure: Option<(String, Timestamp)>,
+}
+
+impl Telling {
+    fn show(&self, ctx: &Context) {
+        let condition = |ok, reason: &str, message: String, since| WorkerCondition {
+            kind: "Producing".to_owned(),
+            ok,
+            reason: reason.to_owned(),
+            message,
+            since,
+        };
+        let now = Timestamp::now();
+        let (state, told) = if ctx.pipeline.suspend {
+            let message = "spec.suspend is true: nothing is produced".to_owned();
+            (
+                WorkerState::Waiting,
+                Some(condition(true, "Suspended", message, now)),
+            )
+        } else if self.kafka_lost {
+            let brokers = ctx.pipeline.kafka.bootstrap_servers.as_deref();
+            let message = format!(
+                "Kafka at {} does not answer; ticks wait for it",
+                brokers.unwrap_or_default()
+            );
+            (
+                WorkerState::Waiting,
+                Some(condition(false, "KafkaUnreachable", message, now)),
+            )
+        } else if let Some((reason, since)) = &self.failure {
+            let message =
+                format!("it read back and began again from its last checkpoint: {reason}");
+            (
+                WorkerState::Running,
+                Some(condition(true, "BeganAgain", message, *since)),
+            )
+        } else {
+            (WorkerState::Running, None)
+        };
+        let role = RoleStatus::Produce(self.status.clone());
+        ctx.show(state, told.into_iter().collect(), role);
+    }
 }
 
 /// Produces until shutdown. Kafka may come and go: it retries for ever.
@@ -96,10 +120,7 @@ pub struct ProducerStatus {
 /// Where the source cannot go on: a file is missing, a row is bad, a setting is unknown.
 pub async fn run(ctx: &Context) -> Result<(), ProduceError> {
     if ctx.pipeline.suspend {
-        ctx.status.publish(&ProducerStatus {
-            suspended: true,
-            ..ProducerStatus::default()
-        });
+        Telling::default().show(ctx);
         ctx.shutdown.cancelled().await;
         return Ok(());
     }
@@ -111,26 +132,24 @@ pub async fn run(ctx: &Context) -> Result<(), ProduceError> {
 
 fn work(ctx: &Context) -> Result<(), ProduceError> {
     let source = feed::source(ctx)?;
-    let mut status = ProducerStatus {
-        behind: true,
-        ..ProducerStatus::default()
-    };
+    let mut telling = Telling::default();
+    telling.status.behind = true;
     let mut wait = Duration::from_secs(1);
     loop {
-        let ticks = status.ticks;
-        match line::run(ctx, source.as_ref(), &mut status) {
+        let ticks = telling.status.ticks_total;
+        match line::run(ctx, source.as_ref(), &mut telling) {
             Ok(()) | Err(Interruption::Stop) => return Ok(()),
             Err(Interruption::Source(error)) => return Err(error.into()),
             Err(Interruption::Failed(reason)) => {
-                if status.ticks > ticks {
+                if telling.status.ticks_total > ticks {
                     wait = Duration::from_secs(1);
                 }
                 tracing::warn!(
                     reason,
                     "the producer reads back and begins again from its last checkpoint"
                 );
-                status.last_failure = Some(reason);
-                ctx.status.publish(&status);
+                telling.failure = Some((reason, Timestamp::now()));
+                telling.show(ctx);
                 if stopped_within(ctx, wait) {
                     return Ok(());
                 }

@@ -17,8 +17,8 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use serde::Serialize;
 use stockpipe_crds::pipeline::{Aws, Endpoint, Provisioning};
+use stockpipe_crds::worker_status::{ProvisionStatus, RoleStatus, WorkerCondition, WorkerState};
 
 use crate::aws::{Clients, explain};
 use crate::context::Context;
@@ -162,24 +162,6 @@ impl Mode {
     }
 }
 
-/// What `provision` shows on `/status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProvisionStatus {
-    /// Everything is there.
-    pub done: bool,
-    /// The lake's id: `_stockpipe/<lakeId>/…`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lake_id: Option<String>,
-    /// What was made or altered, one phrase each.
-    pub changes: Vec<String>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-    /// Why it is not done yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
-}
-
 /// Notes of one attempt.
 #[derive(Default)]
 struct Notes {
@@ -225,7 +207,7 @@ async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ProvisionError
         };
         let error = match attempt {
             Ok(status) => {
-                ctx.status.publish(&status);
+                ctx.show(WorkerState::Done, Vec::new(), RoleStatus::Provision(status));
                 return Ok(());
             }
             Err(error) => error,
@@ -233,10 +215,18 @@ async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ProvisionError
         let Some(service) = error.outage() else {
             return Err(error);
         };
-        ctx.status.publish(&ProvisionStatus {
-            waiting: Some(error.to_string()),
-            ..ProvisionStatus::default()
-        });
+        let waits = WorkerCondition {
+            kind: "Provisioned".to_owned(),
+            ok: false,
+            reason: format!("{service}Unreachable"),
+            message: error.to_string(),
+            since: ctx.status.started_at(),
+        };
+        ctx.show(
+            WorkerState::Waiting,
+            vec![waits],
+            RoleStatus::Provision(ProvisionStatus::default()),
+        );
         let address = address_of(ctx, service);
         if began.elapsed() >= patience {
             return Err(ProvisionError::Unreachable {
@@ -263,10 +253,7 @@ async fn provision(ctx: &Context) -> Result<ProvisionStatus, ProvisionError> {
         Provisioning::Manage => Mode::Manage,
         Provisioning::Verify => Mode::Verify,
         Provisioning::None => {
-            return Ok(ProvisionStatus {
-                done: true,
-                ..ProvisionStatus::default()
-            });
+            return Ok(ProvisionStatus::default());
         }
     };
     let clients = Clients::connect(&pipeline.aws, &ctx.secrets).await?;
@@ -276,11 +263,9 @@ async fn provision(ctx: &Context) -> Result<ProvisionStatus, ProvisionError> {
     catalog::provision(ctx, &clients.glue, &lake_id, mode, &mut notes).await?;
     workgroup::provision(ctx, &clients.athena, &lake_id, mode, &mut notes).await?;
     Ok(ProvisionStatus {
-        done: true,
         lake_id: Some(lake_id),
         changes: notes.changes,
         warnings: notes.warnings,
-        waiting: None,
     })
 }
 
@@ -373,7 +358,9 @@ spec:
                 .starts_with("S3 at http://127.0.0.1:9 has not answered for 2 s: "),
             "{error}"
         );
-        assert!(ctx.status.snapshot()["waiting"].is_string());
+        let status = ctx.status.snapshot().unwrap();
+        assert_eq!(status.state, WorkerState::Waiting);
+        assert_eq!(status.conditions[0].reason, "S3Unreachable");
     }
 
     #[tokio::test]

@@ -22,9 +22,10 @@ use jiff::Timestamp;
 use stockpipe_crds::pipeline::{DataDate, Interval, Report, Source};
 use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind};
 use stockpipe_crds::run_record::{RunError, RunRecord, RunState, athena_cost_usd};
+use stockpipe_crds::worker_status::{ReportRunStatus, RoleStatus, WorkerCondition, WorkerState};
 
 use crate::aws::{Clients, explain};
-use crate::context::Context;
+use crate::context::{Context, host};
 use crate::kafka::admin;
 use crate::ledger::{Ledger, Owner};
 use crate::provision::workgroup_name;
@@ -391,12 +392,17 @@ impl Run {
         }
     }
 
+    /// When the run goes on without complete data.
+    fn deadline(&self, record: &RunRecord) -> Timestamp {
+        jiff::SignedDuration::try_from(self.report.deadline)
+            .ok()
+            .and_then(|d| record.claimed_at.checked_add(d).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
+
     /// Waits for the watermark or the deadline, then fixes the statement in the record.
     async fn wait_for_the_data(&self, mut held: Held) -> Result<Held, ReportError> {
-        let deadline = jiff::SignedDuration::try_from(self.report.deadline)
-            .ok()
-            .and_then(|d| held.record.claimed_at.checked_add(d).ok())
-            .unwrap_or(Timestamp::MAX);
+        let deadline = self.deadline(&held.record);
         let mut told = false;
         let watermark = loop {
             let watermark = match watermark_of(&self.ctx, &self.ledger).await {
@@ -508,7 +514,27 @@ impl Run {
     }
 
     fn show(&self, record: &RunRecord) {
-        self.ctx.status.publish(record);
+        let state = match record.state {
+            RunState::Waiting => WorkerState::Waiting,
+            RunState::Running => WorkerState::Running,
+            RunState::Succeeded | RunState::Failed => WorkerState::Done,
+        };
+        let failed = record.error.as_ref().map(|error| WorkerCondition {
+            kind: "Reporting".to_owned(),
+            ok: false,
+            reason: error.reason.clone(),
+            message: error.message.clone(),
+            since: record.finished_at.unwrap_or(record.claimed_at),
+        });
+        let role = RoleStatus::Report(ReportRunStatus {
+            run_key: record.run_key.clone(),
+            attempt: record.attempt,
+            run_state: record.state,
+            watermark: record.watermark,
+            deadline: Some(self.deadline(record)),
+            query_execution_id: record.query_execution_id.clone(),
+        });
+        self.ctx.show(state, failed.into_iter().collect(), role);
     }
 }
 
@@ -542,13 +568,6 @@ fn word(report: &Report) -> &'static str {
         Interval::Day => "day",
         Interval::Session => "session",
     }
-}
-
-/// The machine's or pod's name, for people.
-fn host() -> String {
-    std::env::var("HOSTNAME")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"))
-        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]
