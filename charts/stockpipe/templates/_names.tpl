@@ -27,19 +27,24 @@
 {{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "stockpipe.serviceAccountName" .) -}}
 {{- end -}}
 
+{{/*
+Labels of an object of a component: (list $ "operator"). The name is never "stockpipe", which is what workers carry: a
+pipeline may be called as the release is, and its policies would select the operator too. Workers let in pods named
+stockpipe-operator, so no value changes that.
+*/}}
 {{- define "stockpipe.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-app.kubernetes.io/name: {{ include "stockpipe.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- $root := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{ include "stockpipe.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/part-of: stockpipe
 {{- end -}}
 
 {{/* Labels that select the pods of a component: (list $ "operator"). They never change. */}}
 {{- define "stockpipe.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "stockpipe.name" $root }}
+app.kubernetes.io/name: stockpipe-{{ index . 1 }}
 app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
