@@ -61,8 +61,25 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- with $registry }}{{ . }}/{{ end }}{{ .Values.workers.image.repository | default .Values.image.repository -}}
 {{- end -}}
 
+{{/*
+Tag of the workers' image: what is set, or what the release has had, or the chart's. An upgrade of the operator moves no
+worker by itself.
+*/}}
+{{- define "stockpipe.workersTag" -}}
+{{- $tag := .Values.workers.image.tag -}}
+{{- if not $tag -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (include "stockpipe.fullname" .) | default dict -}}
+{{- range dig "spec" "template" "spec" "containers" list $live -}}
+{{- range (.env | default list) -}}
+{{- if eq .name "WORKERS_IMAGE" -}}{{- $tag = splitList ":" .value | last -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $tag | default .Chart.AppVersion -}}
+{{- end -}}
+
 {{- define "stockpipe.workersImage" -}}
-{{- include "stockpipe.workersRepository" . }}:{{ .Values.workers.image.tag | default .Chart.AppVersion -}}
+{{- include "stockpipe.workersRepository" . }}:{{ include "stockpipe.workersTag" . -}}
 {{- end -}}
 
 {{- define "stockpipe.imagePullSecrets" -}}
