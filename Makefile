@@ -40,6 +40,18 @@ test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Py
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
 	@STOCKPIPE_DESTRUCTION=1 cargo test -p stockpipe-tests --test e2e -- destruction:: --nocapture
 
+.PHONY: image
+image: build ## Pack the binaries into an image archive, without Docker
+	@scripts/setup cluster
+	@scripts/image
+
+.PHONY: e2e
+e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
+	@scripts/setup cluster
+	@archive=$$(scripts/image) && cd tests/cluster && \
+	  ./go test -vet=off -count=1 -timeout 10m ./internal/... ./cmd/... && \
+	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e
+
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks
 	@cargo fmt --all --check
