@@ -43,6 +43,8 @@ var (
 	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
 	cronJobs     = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}
+	leases       = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	nodes        = corev1.SchemeGroupVersion.WithResource("nodes")
 	definitions  = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
@@ -190,7 +192,7 @@ func (b *bed) namespace(t *testing.T, name string) {
 	}
 }
 
-// object is what an API server's JSON says of one object.
+// decode reads an object into its type.
 func decode(t *testing.T, from any, to any) {
 	t.Helper()
 	raw, err := json.Marshal(from)
