@@ -45,6 +45,13 @@ image: build ## Pack the binaries into an image archive, without Docker
 	@scripts/setup cluster
 	@scripts/image
 
+.PHONY: chart
+chart: ## Check the chart: lint, units, schemas, golden files, and against an API server
+	@scripts/setup cluster
+	@export PATH="$(CACHE)/cluster-tools/current:$(CACHE)/testcluster/current:$$PATH" && charts/check && \
+	  dir=$$(mktemp -d) && trap 'testcluster down --dir "$$dir"; rm -rf "$$dir"' EXIT && \
+	  testcluster up --dir "$$dir" --control-plane-only && KUBECONFIG=$$dir/kubeconfig charts/check-server
+
 .PHONY: e2e
 e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
 	@scripts/setup cluster

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// children of a pipeline that carry its work.
+// workloads are the kinds of children that carry a pipeline's work.
 var workloads = []schema.GroupVersionResource{deployments, statefulSets, cronJobs}
 
 // specs are the generations of a pipeline's workloads: a generation counts the
@@ -57,7 +57,7 @@ type step struct {
 	touches []string
 }
 
-// report that a change of SQL is tried on; it never fires within a story.
+// question is a list of one report, whose schedule does not fire within a story.
 func question(query string) []any {
 	return []any{map[string]any{
 		"name": "count", "sql": map[string]any{"query": query}, "interval": "Day", "dataDate": "Previous",
@@ -70,13 +70,14 @@ func changesTouchOnlyWhatReadsThem(t *testing.T) {
 	p := b.withPipeline(t, "changing", func(o *unstructured.Unstructured) {
 		set(t, o, question("SELECT count(*) FROM stockpipe.changing_ticks"), "spec", "reports")
 	})
+	// The page shows reports and their source; a run waits for its source to be complete. Nothing of either rolls a lander.
 	for _, s := range []step{
-		{"reports", question("SELECT max(price) FROM stockpipe.changing_ticks"), []string{"report-count"}},
+		{"reports", question("SELECT max(price) FROM stockpipe.changing_ticks"), []string{"analyze", "report-count"}},
 		{"lake.roll.maxAge", "20s", []string{"land"}},
 		{"consumer.replicas", int64(2), []string{"land"}},
 		{"consumer.template.annotations", map[string]any{"example.com/contact": "data"}, []string{"land"}},
 		{"producer.template.annotations", map[string]any{"example.com/contact": "data"}, []string{"produce"}},
-		{"source.simulated.ticksPerSecond", int64(200), []string{"produce"}},
+		{"source.simulated.ticksPerSecond", int64(200), []string{"analyze", "produce", "report-count"}},
 	} {
 		t.Run(s.field, func(t *testing.T) {
 			before := b.specs(t, p.GetNamespace(), p.GetName())

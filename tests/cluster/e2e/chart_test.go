@@ -85,8 +85,7 @@ func (b *bed) sample(t *testing.T) *unstructured.Unstructured {
 	return o
 }
 
-// apply makes or changes a pipeline as kubectl apply does, and shows it if the
-// story fails.
+// apply makes or changes a pipeline as kubectl apply does.
 func (b *bed) apply(t *testing.T, o *unstructured.Unstructured) {
 	t.Helper()
 	text, err := yaml.Marshal(o.Object)
@@ -125,21 +124,16 @@ func (b *bed) explain(t *testing.T, namespace string) {
 	}
 }
 
-// story prepares a cluster with the operator, and explains itself if it fails.
+// story prepares a cluster with the operator.
 func story(t *testing.T) *bed {
 	t.Helper()
 	b := cluster(t)
 	b.install(t)
-	t.Cleanup(func() {
-		if t.Failed() {
-			b.explain(t, operator)
-		}
-	})
 	return b
 }
 
 // withPipeline runs the sample under a name of its own, changed by edit, until it
-// is Ready; it is deleted when the story ends.
+// is Ready; it is deleted when the story ends, and explained before if that failed.
 func (b *bed) withPipeline(t *testing.T, name string, edit func(*unstructured.Unstructured)) *unstructured.Unstructured {
 	t.Helper()
 	o := b.sample(t)
@@ -150,6 +144,9 @@ func (b *bed) withPipeline(t *testing.T, name string, edit func(*unstructured.Un
 	}
 	b.apply(t, o)
 	t.Cleanup(func() {
+		if t.Failed() {
+			b.explain(t, o.GetNamespace())
+		}
 		c := b.dyn.Resource(pipelines).Namespace(o.GetNamespace())
 		if err := c.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
 			t.Error(err)

@@ -35,7 +35,7 @@ func report(o *unstructured.Unstructured, name string) map[string]any {
 
 func oneChartAndOneFile(t *testing.T) {
 	b := story(t)
-	b.helm(t, "test", release, "-n", operator, "--timeout", "2m")
+	t.Run("helm test passes", func(t *testing.T) { b.helm(t, "test", release, "-n", operator, "--timeout", "2m") })
 
 	p := b.withPipeline(t, "first", func(o *unstructured.Unstructured) {
 		// As in the notes, but for a report that is due within the minute.
@@ -46,41 +46,16 @@ func oneChartAndOneFile(t *testing.T) {
 	})
 	namespace, name := p.GetNamespace(), p.GetName()
 
-	b.awaitOne(t, 2*time.Minute, "ticks land", pipelines, namespace, name, func(o *unstructured.Unstructured) string {
-		if text(o, "status", "consumer", "watermark") == "" {
-			return "there is no watermark: " + hasCondition("Landing", "True")(o)
-		}
-		return hasCondition("Landing", "True")(o)
+	t.Run("ticks land", func(t *testing.T) {
+		b.awaitOne(t, 2*time.Minute, "the status has a watermark", pipelines, namespace, name, func(o *unstructured.Unstructured) string {
+			if text(o, "status", "consumer", "watermark") == "" {
+				return "there is no watermark: " + fmt.Sprint(o.Object["status"])
+			}
+			return hasCondition("Landing", "True")(o)
+		})
 	})
 
-	ran := b.awaitOne(t, 4*time.Minute, "the report's schedule fires, and the status tells the run", pipelines, namespace, name, func(o *unstructured.Unstructured) string {
-		r := report(o, "minutely")
-		if r["state"] == "Failed" {
-			return fmt.Sprintf("the run failed: %v", r)
-		}
-		// The first interval may have begun before the pipeline: it has no rows.
-		if rows, _ := r["rows"].(int64); r["state"] != "Succeeded" || rows == 0 {
-			return fmt.Sprintf("no run with rows yet: %v", r)
-		}
-		return ""
-	})
-	r := report(ran, "minutely")
-	if !regexp.MustCompile(`^report/minutely@\d{4}-\d\d-\d\dT\d{4}Z$`).MatchString(fmt.Sprint(r["lastKey"])) {
-		t.Errorf("run key %v", r["lastKey"])
-	}
-	// Three symbols, one row each.
-	if r["rows"] != int64(3) {
-		t.Errorf("%v rows, want one for each of three symbols", r["rows"])
-	}
-	if scanned, _ := r["scannedBytes"].(int64); scanned <= 0 {
-		t.Errorf("scanned %v bytes", r["scannedBytes"])
-	}
-	if cost, err := strconv.ParseFloat(fmt.Sprint(r["costUsd"]), 64); err != nil || cost <= 0 {
-		t.Errorf("cost %v", r["costUsd"])
-	}
-	if !strings.HasPrefix(fmt.Sprint(r["output"]), "s3://stockpipe-first/") {
-		t.Errorf("output %v", r["output"])
-	}
+	t.Run("its report runs, and the status tells the run", func(t *testing.T) { reportRuns(t, b, namespace, name) })
 
 	t.Run("each of its Jobs is a slot of the schedule, and none is made twice", func(t *testing.T) {
 		list, err := b.dyn.Resource(jobs).Namespace(namespace).List(context.Background(), labelled("stockpipe.dev/report=minutely"))
@@ -139,4 +114,36 @@ func oneChartAndOneFile(t *testing.T) {
 			}
 		}
 	})
+}
+
+// reportRuns waits for a run of the report that counts three symbols each minute.
+func reportRuns(t *testing.T, b *bed, namespace, name string) {
+	ran := b.awaitOne(t, 4*time.Minute, "the report's schedule fires, and the status tells the run", pipelines, namespace, name, func(o *unstructured.Unstructured) string {
+		r := report(o, "minutely")
+		if r["state"] == "Failed" {
+			return fmt.Sprintf("the run failed: %v", r)
+		}
+		// The first interval may have begun before the pipeline: it has no rows.
+		if rows, _ := r["rows"].(int64); r["state"] != "Succeeded" || rows == 0 {
+			return fmt.Sprintf("no run with rows yet: %v", r)
+		}
+		return ""
+	})
+	r := report(ran, "minutely")
+	if !regexp.MustCompile(`^report/minutely@\d{4}-\d\d-\d\dT\d{4}Z$`).MatchString(fmt.Sprint(r["lastKey"])) {
+		t.Errorf("run key %v", r["lastKey"])
+	}
+	// Three symbols, one row each.
+	if r["rows"] != int64(3) {
+		t.Errorf("%v rows, want one for each of three symbols", r["rows"])
+	}
+	if scanned, _ := r["scannedBytes"].(int64); scanned <= 0 {
+		t.Errorf("scanned %v bytes", r["scannedBytes"])
+	}
+	if cost, err := strconv.ParseFloat(fmt.Sprint(r["costUsd"]), 64); err != nil || cost <= 0 {
+		t.Errorf("cost %v", r["costUsd"])
+	}
+	if !strings.HasPrefix(fmt.Sprint(r["output"]), "s3://stockpipe-"+name+"/") {
+		t.Errorf("output %v", r["output"])
+	}
 }
