@@ -37,6 +37,18 @@ func (b *bed) kill(t *testing.T, of metav1.ListOptions) {
 	}
 }
 
+// anyReady asks for a pod that is ready and is none of old.
+func anyReady(old objects) func(objects) string {
+	return func(seen objects) string {
+		for name, pod := range seen {
+			if old[name] == nil && hasCondition("Ready", "True")(pod) == "" {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%d pods, none of them new and ready", len(seen))
+	}
+}
+
 // converges changes the pipeline, and waits until the change has come through.
 func (b *bed) converges(t *testing.T, p *unstructured.Unstructured, why string) {
 	t.Helper()
@@ -78,13 +90,10 @@ func failuresAreOutlived(t *testing.T) {
 	})
 
 	t.Run("a lander is killed", func(t *testing.T) {
-		b.kill(t, labelled("stockpipe.dev/pipeline=outliving,app.kubernetes.io/component=land"))
-		b.awaitOne(t, 2*time.Minute, "another lands", deployments, operator, "outliving-land", func(o *unstructured.Unstructured) string {
-			if text(o, "status", "availableReplicas") != text(o, "spec", "replicas") {
-				return "available: " + text(o, "status", "availableReplicas")
-			}
-			return ""
-		})
+		landers := labelled("stockpipe.dev/pipeline=outliving,app.kubernetes.io/component=land")
+		old := b.await(t, time.Minute, "a lander runs", pods, operator, landers, anyReady(nil))
+		b.kill(t, landers)
+		b.await(t, 2*time.Minute, "another lands", pods, operator, landers, anyReady(old))
 	})
 
 	t.Run("the API server is away for half a minute", func(t *testing.T) {
