@@ -51,10 +51,17 @@ var (
 // started are the testclusters to take down at the end.
 var started []string
 
-func takeDown() error {
+// takeDown ends them. Their logs stay where something failed.
+func takeDown(failed bool) error {
 	var errs []error
 	for _, dir := range started {
 		_, err := run(testcluster(), "down", "--dir", dir)
+		if err == nil && !failed {
+			err = os.RemoveAll(dir)
+		}
+		if failed {
+			fmt.Println("logs of the components and the pods, and audit.log: " + dir)
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -89,7 +89,7 @@ func oneChartAndOneFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("kubectl get spl\n%s", table)
-		for _, word := range []string{"NAME", "READY", "True", name} {
+		for _, word := range []string{"NAME", "PHASE", name, "Running"} {
 			if !strings.Contains(table, word) {
 				t.Errorf("%q is not in\n%s", word, table)
 			}

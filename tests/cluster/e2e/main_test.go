@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
-	if err := takeDown(); err != nil {
+	if err := takeDown(code != 0); err != nil {
 		fmt.Println(err)
 		code = 1
 	}
