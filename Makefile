@@ -40,6 +40,25 @@ test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Py
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
 	@STOCKPIPE_DESTRUCTION=1 cargo test -p stockpipe-tests --test e2e -- destruction:: --nocapture
 
+.PHONY: image
+image: build ## Pack the binaries into an image archive, without Docker
+	@scripts/setup cluster
+	@scripts/image
+
+.PHONY: chart
+chart: ## Check the chart: lint, units, schemas, golden files, and against an API server
+	@scripts/setup cluster
+	@export PATH="$(CACHE)/cluster-tools/current:$(CACHE)/testcluster/current:$$PATH" && charts/check && \
+	  dir=$$(mktemp -d) && trap 'testcluster down --dir "$$dir"; rm -rf "$$dir"' EXIT && \
+	  testcluster up --dir "$$dir" --control-plane-only && KUBECONFIG=$$dir/kubeconfig charts/check-server
+
+.PHONY: e2e
+e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
+	@scripts/setup cluster
+	@archive=$$(scripts/image) && cd tests/cluster && \
+	  ./go test -vet=off -count=1 -timeout 10m ./internal/... ./cmd/... && \
+	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e
+
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks
 	@cargo fmt --all --check

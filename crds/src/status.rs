@@ -19,10 +19,22 @@ pub struct StockPipelineStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// Conditions: Ready, Provisioned, Producing, Landing, Cataloged, Reporting,
-    /// Healthy, Paused, WorkersReachable.
+    /// Healthy, Paused, WorkersReachable, Monitored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+    /// Which cluster the workers say they are of. Pinned when first seen: the
+    /// lake is owned under it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub cluster_id: Option<String>,
+    /// Image of the workers. Pinned until spec.version or the operator's own
+    /// default changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersStatus>,
+    /// Last time that topic, bucket and table were made or checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provision: Option<ProvisionStatus>,
     /// Producers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub producer: Option<ProducerStatus>,
@@ -66,6 +78,34 @@ pub enum Phase {
     Deleting,
 }
 
+/// Image of the workers, and what it follows from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkersStatus {
+    /// The image.
+    #[schemars(length(max = 512))]
+    pub image: String,
+    /// spec.version when it was pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub version: Option<String>,
+    /// The operator's default when it was pinned.
+    #[schemars(length(max = 512))]
+    pub default_image: String,
+}
+
+/// Last time that topic, bucket and table were made or checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionStatus {
+    /// Job that did it.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// When it ended.
+    #[schemars(length(max = 32))]
+    pub time: String,
+}
+
 /// Producers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +129,9 @@ pub struct ConsumerStatus {
     /// Pods.
     #[serde(default)]
     pub replicas: i32,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
     /// Pods that the autoscaler wants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
@@ -144,7 +187,13 @@ pub struct ReportStatus {
     #[schemars(length(max = 64))]
     pub last_key: Option<String>,
     /// State of that run.
-    pub state: crate::run_record::RunState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<crate::run_record::RunState>,
+    /// Schedule times up to this one are settled: run, or given up. Kept where
+    /// catchUp is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub scheduled_through: Option<String>,
     /// Rows of its result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,

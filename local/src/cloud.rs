@@ -1,6 +1,6 @@
 //! The embedded servers of one machine, started for the services that nothing external provides.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use stockpipe_crds::pipeline::{Aws, Endpoint, Endpoints as ServiceEndpoints};
@@ -59,6 +59,8 @@ pub struct Plan {
     pub aws_listen: SocketAddr,
     /// Kafka.
     pub kafka_listen: SocketAddr,
+    /// Host name that clients on other machines use; `None`: only this machine's own are answered.
+    pub advertise: Option<String>,
     /// The pipeline's own AWS settings, for an Athena whose S3 or Glue is external.
     pub aws: Aws,
     /// Where the credentials of `aws` are.
@@ -114,6 +116,10 @@ impl Cloud {
         let broker = if plan.embedded.kafka {
             let config = broker::Config {
                 fsync: plan.fsync,
+                advertised: plan
+                    .advertise
+                    .clone()
+                    .map(|host| (host, plan.kafka_listen.port())),
                 ..broker::Config::new(data.root().join("kafka"), plan.kafka_listen)
             };
             Some(Broker::start(config).await.map_err(sentence)?)
@@ -135,13 +141,17 @@ impl Cloud {
     /// `host:port` of the broker.
     #[must_use]
     pub fn kafka(&self) -> Option<String> {
-        self.broker.as_ref().map(|b| b.addr().to_string())
+        self.broker
+            .as_ref()
+            .map(|b| reachable(b.addr()).to_string())
     }
 
     /// URL of S3, Glue and Athena.
     #[must_use]
     pub fn aws(&self) -> Option<String> {
-        self.server.as_ref().map(|s| format!("http://{}", s.addr()))
+        self.server
+            .as_ref()
+            .map(|s| format!("http://{}", reachable(s.addr())))
     }
 
     /// The local key.
@@ -186,7 +196,7 @@ async fn start_aws(
     credentials: &Credentials,
 ) -> Result<Server, CloudError> {
     let listener = Listener::bind(plan.aws_listen).await.map_err(sentence)?;
-    let url = format!("http://{}", listener.addr());
+    let url = format!("http://{}", reachable(listener.addr()));
     let durability = if plan.fsync {
         Durability::PowerLoss
     } else {
@@ -209,9 +219,19 @@ async fn start_aws(
         glue,
         athena,
         credentials: credentials.clone(),
-        hosts: Vec::new(),
+        hosts: plan.advertise.iter().cloned().collect(),
     };
     Ok(Server::serve(listener, services))
+}
+
+/// Where this machine reaches what listens on `listen`: a server that listens everywhere answers on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// `aws` with the address `url` and the local key wherever a service is embedded.
@@ -236,4 +256,22 @@ pub fn addressed(aws: &Aws, embedded: Embedded, url: &str) -> Aws {
         addressed.credentials_secret = Some(LOCAL_SECRET.to_owned());
     }
     addressed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        for (listen, reached) in [
+            ("0.0.0.0:9000", "127.0.0.1:9000"),
+            ("[::]:9000", "[::1]:9000"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("10.1.2.3:9092", "10.1.2.3:9092"),
+        ] {
+            let reached: std::net::SocketAddr = reached.parse().unwrap();
+            assert_eq!(reachable(listen.parse().unwrap()), reached, "{listen}");
+        }
+    }
 }

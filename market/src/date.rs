@@ -5,6 +5,7 @@ use jiff::civil::Date;
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.
 ///
 /// Era arithmetic after H. Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013).
+#[cfg(any(test, feature = "arrow"))]
 pub(crate) fn epoch_days(date: Date) -> i32 {
     let month = i32::from(date.month());
     let year = i32::from(date.year()) - i32::from(month <= 2);
@@ -16,6 +17,7 @@ pub(crate) fn epoch_days(date: Date) -> i32 {
 }
 
 /// The date of a number of days since 1970-01-01; `None` outside the years −9999 to 9999.
+#[cfg(any(test, feature = "arrow"))]
 pub(crate) fn from_epoch_days(days: i32) -> Option<Date> {
     let days = days.checked_add(719_468)?;
     let era = days.div_euclid(146_097);

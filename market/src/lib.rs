@@ -7,8 +7,10 @@
 //! - [`simulator`]: a synthetic market.
 //! - [`bars`]: open, high, low, close, volume and VWAP.
 
+#[cfg(feature = "arrow")]
 pub mod bars;
 pub mod calendar;
+#[cfg(feature = "arrow")]
 pub mod columns;
 mod date;
 pub mod decimal;

@@ -145,6 +145,7 @@ impl Attached {
                     embedded,
                     aws_listen: any,
                     kafka_listen: any,
+                    advertise: None,
                     aws: pipeline.aws.clone(),
                     secrets: found.secrets(owned.root()),
                     fsync: false,

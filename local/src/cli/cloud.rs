@@ -23,17 +23,37 @@ pub(crate) struct CloudArgs {
     /// Where Kafka listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     kafka_listen: SocketAddr,
+    /// Host name that clients on other machines use: Kafka tells it to them, and
+    /// S3, Glue and Athena answer to it [default: none but this machine's].
+    #[arg(long, value_name = "HOST", value_parser = host_name)]
+    advertise: Option<String>,
     /// Flush every acknowledged write to the disk, so that it survives a power loss.
     #[arg(long)]
     fsync: bool,
 }
 
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    if is_name {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("write a host name without scheme and port, such as cloud.market.svc".to_owned())
+    }
+}
+
 pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
+    if args.advertise.is_some() && args.kafka_listen.port() == 0 {
+        return Err("--advertise: other machines must know Kafka's port; write one in --kafka-listen, such as 0.0.0.0:9092".to_owned().into());
+    }
     let data = DataDir::own(&args.data.data)?;
     let plan = Plan {
         embedded: Embedded::ALL,
         aws_listen: args.listen,
         kafka_listen: args.kafka_listen,
+        advertise: args.advertise,
         aws: local_aws(),
         secrets: Secrets::new([data.root().join("secrets")]),
         fsync: args.fsync,
@@ -66,4 +86,20 @@ pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
     stop.cancelled().await;
     cloud.shutdown().await;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_name;
+
+    #[test]
+    fn an_advertised_name_has_no_scheme_and_no_port() {
+        assert_eq!(host_name("Cloud.market.svc").unwrap(), "cloud.market.svc");
+        for bad in ["", "http://cloud", "cloud:9092", "a b", "cloud/"] {
+            assert!(
+                host_name(bad).unwrap_err().contains("without scheme"),
+                "{bad}"
+            );
+        }
+    }
 }

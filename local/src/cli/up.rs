@@ -82,6 +82,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
         embedded,
         aws_listen: args.aws_listen,
         kafka_listen: args.kafka_listen,
+        advertise: None,
         aws: found.pipeline.aws.clone(),
         secrets: found.secrets(data.root()),
         fsync: args.fsync,

@@ -1,0 +1,4 @@
+//! What the autoscaler remembers.
+/// What the autoscaler remembers of a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct History;

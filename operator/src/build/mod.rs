@@ -1,0 +1,159 @@
+//! From a pipeline and what was observed to the objects that should exist:
+//! pure, and it cannot fail. One file for each kind of child.
+
+pub mod config_map;
+pub mod cron_job;
+pub mod deployment;
+pub mod network_policy;
+pub mod pod;
+pub mod pod_disruption_budget;
+pub mod pod_monitor;
+pub mod producer;
+pub mod prometheus_rule;
+pub mod provision_job;
+pub mod role_file;
+pub mod run_job;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod service_account;
+pub mod services;
+pub mod teardown;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+use stockpipe_crds::StockPipeline;
+use stockpipe_crds::pipeline::{Pipeline, Provisioning};
+
+use crate::labels::{self, Role};
+use crate::resources::{Desired, KubernetesResources, Prepared};
+use crate::settings::WorkerDefaults;
+
+/// Everything that the objects of a pipeline follow from.
+pub struct Blueprint<'a> {
+    /// The pipeline as written.
+    pub resource: &'a StockPipeline,
+    /// The pipeline with every default filled in.
+    pub pipeline: &'a Pipeline,
+    /// What the command line says of worker pods.
+    pub defaults: &'a WorkerDefaults,
+    /// Which cluster the workers say they are of.
+    pub cluster_id: &'a str,
+    /// Image of the workers.
+    pub image: &'a str,
+    /// Landers, as `spec` or the autoscaler wants them.
+    pub landers: i32,
+    /// Whether topic, bucket and table are there, so that workers may run.
+    pub provisioned: bool,
+    /// Whether a definition of the kind is on the cluster.
+    pub monitoring: Monitoring,
+    /// Runs that were asked for, or are replayed.
+    pub runs: &'a [Run],
+}
+
+/// Which optional definitions are on the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Monitoring {
+    /// PodMonitor.
+    pub pod_monitor: bool,
+    /// PrometheusRule.
+    pub prometheus_rule: bool,
+}
+
+/// A run that the operator starts itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// By annotation.
+    Now {
+        /// Its report.
+        report: String,
+        /// `<run key>#<attempt>`.
+        run: String,
+    },
+}
+
+impl Blueprint<'_> {
+    /// Namespace of the pipeline.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.pipeline.namespace
+    }
+
+    /// Name of the pipeline.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.pipeline.name
+    }
+
+    /// Metadata of a child that is owned by the pipeline.
+    #[must_use]
+    pub fn meta(&self, name: impl Into<String>, role: Option<Role>) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.into()),
+            namespace: Some(self.namespace().to_owned()),
+            labels: Some(labels::of(self.name(), role)),
+            owner_references: self.owner().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The pipeline as owner; `None` where no cluster gave it a UID.
+    #[must_use]
+    pub fn owner(&self) -> Option<OwnerReference> {
+        self.resource.controller_owner_ref(&())
+    }
+}
+
+/// The objects that should exist.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>) -> KubernetesResources<Prepared> {
+    let mut objects = Vec::new();
+    objects.extend(service_account::build(blueprint).iter().map(Desired::new));
+    objects.push(Desired::new(network_policy::build(blueprint)));
+    if blueprint.pipeline.provisioning != Provisioning::None {
+        let (file, job) = provision_job::build(blueprint);
+        objects.push(Desired::new(file));
+        objects.push(Desired::new(job));
+    }
+    if blueprint.provisioned {
+        objects.extend(workers(blueprint));
+    }
+    KubernetesResources::new(objects)
+}
+
+/// What runs once topic, bucket and table are there.
+fn workers(blueprint: &Blueprint<'_>) -> Vec<Desired> {
+    let mut objects = Vec::new();
+    let (file, stateful_set) = producer::build(blueprint);
+    objects.push(Desired::new(file));
+    objects.push(Desired::new(stateful_set));
+    objects.push(Desired::new(services::producers(blueprint)));
+    let (file, lander) = deployment::lander(blueprint);
+    objects.push(Desired::new(file));
+    objects.push(Desired::new(lander));
+    if blueprint.pipeline.monitoring.dashboard {
+        let (file, analyzer) = deployment::analyzer(blueprint);
+        objects.push(Desired::new(file));
+        objects.push(Desired::new(analyzer));
+        objects.push(Desired::new(services::page(blueprint)));
+    }
+    objects.extend(
+        pod_disruption_budget::build(blueprint)
+            .iter()
+            .map(Desired::new),
+    );
+    for report in &blueprint.pipeline.reports {
+        let file = config_map::of_report(blueprint, report);
+        if report.schedule.is_some() {
+            objects.push(Desired::new(cron_job::build(blueprint, report, &file)));
+        }
+        for Run::Now { report: name, run } in blueprint.runs {
+            if *name == report.name {
+                objects.push(Desired::new(run_job::build(blueprint, report, &file, run)));
+            }
+        }
+        objects.push(Desired::new(file));
+    }
+    objects.extend(pod_monitor::build(blueprint).map(Desired::new));
+    objects.extend(prometheus_rule::build(blueprint).map(Desired::new));
+    objects
+}

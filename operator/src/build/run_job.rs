@@ -1,0 +1,111 @@
+//! One run of a report: a Job, made by its CronJob, by the operator in its
+//! stead, or because somebody asked.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
+use stockpipe_crds::pipeline::Report;
+
+use super::pod::{self, Worker};
+use super::{Blueprint, config_map};
+use crate::labels::{self, Role};
+use crate::resources::hash_of_text;
+
+/// Times that a run's pod is started again. The same run goes on where the last
+/// pod left it.
+const RETRIES: i32 = 3;
+/// Seconds that a run may take after its deadline has passed: the query, and
+/// services that are away for a while.
+const AFTER_DEADLINE: u64 = 3_600;
+/// Seconds that a Job by hand is kept after its end.
+const KEPT: i32 = 86_400;
+/// Bytes that a run needs.
+const MEMORY: u64 = 192 << 20;
+
+/// Labels and spec of a run's Job; `run` is its key and attempt where it is not
+/// told by the Job's name.
+#[must_use]
+pub fn spec(
+    blueprint: &Blueprint<'_>,
+    report: &Report,
+    file: &ConfigMap,
+    run: Option<&str>,
+) -> (BTreeMap<String, String>, JobSpec) {
+    let worker = Worker {
+        role: Role::Report,
+        file: config_map::name(file),
+        run,
+        report: Some(&report.name),
+        template: None,
+        resources: None,
+        memory: MEMORY,
+        grace: 60,
+        long_running: false,
+    };
+    let deadline = report.deadline.as_secs() + AFTER_DEADLINE;
+    let spec = JobSpec {
+        backoff_limit: Some(RETRIES),
+        active_deadline_seconds: Some(i64::try_from(deadline).unwrap_or(i64::MAX)),
+        template: pod::template(blueprint, &worker),
+        ..JobSpec::default()
+    };
+    (pod::labels(blueprint, &worker), spec)
+}
+
+/// The Job of a run that was asked for: `NAME-run-HASH`, one for each key and
+/// attempt.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap, run: &str) -> Job {
+    let (labels, mut spec) = spec(blueprint, report, file, Some(run));
+    spec.ttl_seconds_after_finished = Some(KEPT);
+    let mut metadata = blueprint.meta(name(blueprint.name(), run), Some(Role::Report));
+    metadata.labels = Some(labels);
+    metadata.annotations = Some(BTreeMap::from([(labels::RUN.to_owned(), run.to_owned())]));
+    Job {
+        metadata,
+        spec: Some(spec),
+        status: None,
+    }
+}
+
+/// Name of the Job of a run by hand.
+#[must_use]
+pub fn name(pipeline: &str, run: &str) -> String {
+    format!("{pipeline}-run-{}", hash_of_text(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{Sample, blueprint};
+    use super::*;
+
+    #[test]
+    fn a_run_by_hand_says_its_key_and_has_a_name_of_its_own() {
+        let sample = Sample::full();
+        let blueprint = blueprint(&sample);
+        let report = &sample.pipeline.reports[0];
+        let file = config_map::of_report(&blueprint, report);
+        let job = |run: &str| build(&blueprint, report, &file, run);
+        let first = job("report/daily-ohlcv@2026-11-20#1");
+        let pod = first.spec.unwrap().template.spec.unwrap();
+        let args = pod.containers[0].args.clone().unwrap();
+        assert!(args.ends_with(&["--run".into(), "report/daily-ohlcv@2026-11-20#1".into()]));
+        assert_eq!(pod.restart_policy.as_deref(), Some("Never"));
+        assert_ne!(
+            first.metadata.name,
+            job("report/daily-ohlcv@2026-11-20#2").metadata.name
+        );
+    }
+
+    #[test]
+    fn a_run_may_wait_for_its_deadline_and_then_ask() {
+        let sample = Sample::full();
+        let blueprint = blueprint(&sample);
+        let report = &sample.pipeline.reports[0];
+        let file = config_map::of_report(&blueprint, report);
+        let (_, spec) = spec(&blueprint, report, &file, None);
+        assert_eq!(spec.active_deadline_seconds, Some(3 * 3_600));
+        assert_eq!(spec.backoff_limit, Some(3));
+    }
+}

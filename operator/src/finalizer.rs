@@ -1,0 +1,101 @@
+//! The mark that keeps a pipeline until its teardown is done: there only while
+//! some `deletionPolicy` is Delete.
+
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use stockpipe_crds::StockPipeline;
+use stockpipe_crds::spec::{DeletionPolicy, ProvisioningMode};
+
+use crate::api::{ApiError, call};
+use crate::labels::FINALIZER;
+
+/// The finalizer has a manager of its own, so that applying it touches nothing
+/// else.
+const MANAGER: &str = "stockpipe-operator-finalizer";
+
+/// Whether deleting the pipeline deletes anything that provision made.
+#[must_use]
+pub fn is_wanted(resource: &StockPipeline) -> bool {
+    let spec = &resource.spec;
+    let deletes = |policy| policy == DeletionPolicy::Delete;
+    spec.provisioning == ProvisioningMode::Manage
+        && (deletes(spec.kafka.topic.deletion_policy) || deletes(spec.lake.deletion_policy))
+}
+
+/// Whether it is there.
+#[must_use]
+pub fn is_there(resource: &StockPipeline) -> bool {
+    resource
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Puts it there, or takes it away.
+///
+/// # Errors
+/// The API server's refusal. A pipeline that is gone is none.
+pub async fn set(
+    client: kube::Client,
+    resource: &StockPipeline,
+    there: bool,
+) -> Result<(), ApiError> {
+    let (namespace, name) = (
+        resource.namespace().unwrap_or_default(),
+        resource.name_any(),
+    );
+    let api: Api<StockPipeline> = Api::namespaced(client, &namespace);
+    let patch = json!({
+        "apiVersion": "stockpipe.dev/v1alpha1",
+        "kind": "StockPipeline",
+        // With the UID an apply cannot make a pipeline that is gone.
+        "metadata": {
+            "uid": resource.uid(),
+            "finalizers": if there { vec![FINALIZER] } else { Vec::new() },
+        },
+    });
+    let action = format!(
+        "{} the finalizer of StockPipeline {namespace}/{name}",
+        if there { "set" } else { "remove" }
+    );
+    let parameters = PatchParams::apply(MANAGER).force();
+    match call(action, api.patch(&name, &parameters, &Patch::Apply(&patch))).await {
+        Ok(_) => Ok(()),
+        Err(error) if !there && (error.is_not_found() || error.is_conflict()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::samples::Sample;
+    use stockpipe_crds::spec::StockPipelineSpec;
+
+    #[test]
+    fn it_is_wanted_while_something_of_ours_would_be_deleted() {
+        for (edit, wanted) in [
+            ((|_| ()) as fn(&mut StockPipelineSpec), false),
+            (
+                |spec| spec.lake.deletion_policy = DeletionPolicy::Delete,
+                true,
+            ),
+            (
+                |spec| spec.kafka.topic.deletion_policy = DeletionPolicy::Delete,
+                true,
+            ),
+            (
+                |spec| {
+                    spec.lake.deletion_policy = DeletionPolicy::Delete;
+                    spec.provisioning = ProvisioningMode::Verify;
+                },
+                false,
+            ),
+        ] {
+            let mut sample = Sample::full();
+            sample.edit(edit);
+            assert_eq!(is_wanted(&sample.resource), wanted);
+        }
+    }
+}

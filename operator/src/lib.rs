@@ -1,0 +1,37 @@
+//! The control plane: turns a `StockPipeline` into workloads, jobs and a status.
+//!
+//! One reconcile reads from top to bottom in [`controller`]: dereference →
+//! validate → build → apply → status. What it decides is pure ([`build`],
+//! [`status`], [`autoscaler`], [`provision`], [`deletion`], [`lease`]); what
+//! touches the API server is [`children`] (watches), [`apply`], [`election`]
+//! and [`teardown`].
+
+pub mod api;
+pub mod apply;
+pub mod autoscaler;
+pub mod build;
+pub mod child_kind;
+pub mod children;
+pub mod context;
+pub mod controller;
+pub mod deletion;
+pub mod election;
+pub mod events;
+pub mod finalizer;
+pub mod health;
+pub mod labels;
+pub mod lease;
+pub mod metrics;
+pub mod operator;
+pub mod pipeline_ref;
+pub mod provision;
+pub mod readiness;
+pub mod resources;
+pub mod run_now;
+pub mod scope;
+pub mod settings;
+pub mod status;
+pub mod teardown;
+pub mod validate;
+pub mod worker_image;
+pub mod worker_reports;

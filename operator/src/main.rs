@@ -1,0 +1,65 @@
+//! `stockpipe-operator`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stockpipe_operator::operator;
+use stockpipe_operator::settings::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    let settings = match Args::parse().into_settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("stockpipe-operator: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    // Ignored: another provider can only have been installed by this same line.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
+                .unwrap_or_else(|_| "info,kube_runtime=warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("stockpipe-operator: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let ended = runtime.block_on(async {
+        tokio::spawn(stop_on_signal(shutdown.clone()));
+        operator::run(settings, shutdown).await
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stockpipe-operator: {error}");
+            // At once: a reconcile that is under way must not write any more.
+            std::process::exit(1)
+        }
+    }
+}
+
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    shutdown.cancel();
+}

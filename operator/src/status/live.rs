@@ -1,0 +1,249 @@
+//! Numbers that change all the time, rounded so that they seldom do, and
+//! written at most once a minute.
+
+use jiff::{SignedDuration, Timestamp};
+use stockpipe_crds::status::StockPipelineStatus;
+
+use crate::worker_reports::WorkerReports;
+
+/// Time between two writes of live numbers alone.
+const WRITE_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the workers' numbers come to; `None` where not every worker that
+/// matters has said its part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveNumbers {
+    /// Ticks a second, as 50k/s.
+    pub rate: Option<String>,
+    /// Records that have not landed.
+    pub lag: Option<i64>,
+    /// Event time up to which everything has landed, to the minute.
+    pub watermark: Option<String>,
+    /// Delay from ingestion to landing, as 20s.
+    pub freshness: Option<String>,
+}
+
+impl LiveNumbers {
+    /// The numbers of these reports, of a topic with so many partitions.
+    #[must_use]
+    pub fn of(reports: &WorkerReports, partitions: i32) -> Self {
+        let mut producers = reports.producers().peekable();
+        let rate = producers
+            .peek()
+            .is_some()
+            .then(|| producers.map(|producer| producer.rate).sum());
+        let known = reports.partitions();
+        let complete =
+            !known.is_empty() && known.len() >= usize::try_from(partitions).unwrap_or_default();
+        let lag = complete.then(|| known.values().map(|partition| partition.lag.max(0)).sum());
+        let watermark = complete
+            .then(|| {
+                known
+                    .values()
+                    .map(|partition| partition.watermark)
+                    .collect::<Option<Vec<Timestamp>>>()?
+                    .into_iter()
+                    .min()
+            })
+            .flatten();
+        let freshness = reports
+            .landers()
+            .filter_map(|lander| lander.freshness_ms)
+            .max();
+        Self {
+            rate: rate.map(|rate| format!("{}/s", short(one_digit(rate)))),
+            lag: lag
+                .map(|lag: i64| i64::try_from(one_digit(lag.unsigned_abs())).unwrap_or(i64::MAX)),
+            watermark: watermark.and_then(to_the_minute),
+            freshness: freshness.map(|ms| format!("{}s", one_digit(ms.div_ceil(1_000)))),
+        }
+    }
+
+    /// Puts them into a status; numbers that are not known stay as they were,
+    /// and a suspended pipeline has none.
+    pub(super) fn write(self, status: &mut StockPipelineStatus, suspended: bool) {
+        if let Some(producer) = &mut status.producer {
+            producer.rate = if suspended {
+                None
+            } else {
+                self.rate.or(producer.rate.take())
+            };
+        }
+        if let Some(consumer) = &mut status.consumer {
+            if suspended {
+                // The lag of a stopped consumer is nobody's to tell.
+                consumer.lag = None;
+                consumer.freshness = None;
+                return;
+            }
+            consumer.lag = self.lag.or(consumer.lag);
+            consumer.watermark = self.watermark.or(consumer.watermark.take());
+            consumer.freshness = self.freshness.or(consumer.freshness.take());
+        }
+    }
+}
+
+/// `number` to one significant digit.
+#[must_use]
+pub fn one_digit(number: u64) -> u64 {
+    let mut unit = 1;
+    while number / unit >= 10 {
+        unit *= 10;
+    }
+    // 95 becomes 100, as 0.95 becomes 1.
+    (number + unit / 2) / unit * unit
+}
+
+/// A rounded number with k, M or G.
+fn short(number: u64) -> String {
+    for (unit, letter) in [(1_000_000_000, 'G'), (1_000_000, 'M'), (1_000, 'k')] {
+        if number >= unit {
+            return format!("{}{letter}", number / unit);
+        }
+    }
+    number.to_string()
+}
+
+fn to_the_minute(at: Timestamp) -> Option<String> {
+    let second = at.as_second();
+    let minute = Timestamp::from_second(second - second.rem_euclid(60)).ok()?;
+    Some(minute.to_string())
+}
+
+/// What to write, if anything, where `last` was written: a change of live
+/// numbers alone waits until `numbers_written` is a minute ago.
+#[must_use]
+pub fn settle(
+    last: Option<&StockPipelineStatus>,
+    next: StockPipelineStatus,
+    numbers_written: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<StockPipelineStatus> {
+    let Some(last) = last else {
+        return Some(next);
+    };
+    if *last == next {
+        return None;
+    }
+    let waits = numbers_written.is_some_and(|at| now.duration_since(at) < WRITE_EVERY);
+    let mut same_numbers = next.clone();
+    keep_numbers(last, &mut same_numbers);
+    if waits && same_numbers == *last {
+        return None;
+    }
+    Some(next)
+}
+
+fn keep_numbers(last: &StockPipelineStatus, next: &mut StockPipelineStatus) {
+    if let (Some(last), Some(next)) = (&last.producer, &mut next.producer) {
+        next.rate.clone_from(&last.rate);
+    }
+    if let (Some(last), Some(next)) = (&last.consumer, &mut next.consumer) {
+        next.lag = last.lag;
+        next.watermark.clone_from(&last.watermark);
+        next.freshness.clone_from(&last.freshness);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker_reports::samples::{lander, producer, reports};
+    use stockpipe_crds::status::{ConsumerStatus, Phase, ProducerStatus};
+
+    #[test]
+    fn one_significant_digit_is_left() {
+        for (number, rounded) in [
+            (0, 0),
+            (7, 7),
+            (9, 9),
+            (94, 90),
+            (95, 100),
+            (51_234, 50_000),
+            (999_999, 1_000_000),
+        ] {
+            assert_eq!(one_digit(number), rounded, "{number}");
+        }
+        for (number, text) in [
+            (900, "900"),
+            (50_000, "50k"),
+            (2_000_000, "2M"),
+            (3_000_000_000, "3G"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_known_when_every_partition_is() {
+        let all = reports(vec![producer(51_234), lander(&[(0, 700, 1), (1, 123, 1)])]);
+        assert_eq!(
+            LiveNumbers::of(&all, 2),
+            LiveNumbers {
+                rate: Some("50k/s".into()),
+                lag: Some(800),
+                watermark: Some("2026-11-20T20:59:00Z".into()),
+                freshness: Some("20s".into()),
+            }
+        );
+        let partial = LiveNumbers::of(&all, 3);
+        assert_eq!((partial.lag, partial.watermark), (None, None));
+        assert_eq!(
+            LiveNumbers::of(&WorkerReports::default(), 3),
+            LiveNumbers::default()
+        );
+    }
+
+    fn status(phase: Phase, lag: i64) -> StockPipelineStatus {
+        StockPipelineStatus {
+            phase: Some(phase),
+            producer: Some(ProducerStatus::default()),
+            consumer: Some(ConsumerStatus {
+                lag: Some(lag),
+                ..ConsumerStatus::default()
+            }),
+            ..StockPipelineStatus::default()
+        }
+    }
+
+    #[test]
+    fn numbers_alone_are_written_once_a_minute_and_anything_else_at_once() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let last = status(Phase::Running, 100);
+        for (what, next, written, now, writes) in [
+            ("nothing", status(Phase::Running, 100), None, 0, false),
+            (
+                "a number, never written",
+                status(Phase::Running, 200),
+                None,
+                0,
+                true,
+            ),
+            (
+                "a number, too soon",
+                status(Phase::Running, 200),
+                Some(100),
+                159,
+                false,
+            ),
+            (
+                "a number, in time",
+                status(Phase::Running, 200),
+                Some(100),
+                160,
+                true,
+            ),
+            (
+                "the phase, soon",
+                status(Phase::Degraded, 200),
+                Some(100),
+                101,
+                true,
+            ),
+        ] {
+            let settled = settle(Some(&last), next.clone(), written.map(at), at(now));
+            assert_eq!(settled, writes.then_some(next), "{what}");
+        }
+        assert!(settle(None, last, None, at(0)).is_some());
+    }
+}

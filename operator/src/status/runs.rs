@@ -1,0 +1,201 @@
+//! What runs of reports came to, as their pods' last words say.
+
+use jiff::Timestamp;
+use stockpipe_crds::run_record::{RunRecord, RunState};
+use stockpipe_crds::spec::report::ReportSpec;
+use stockpipe_crds::status::ReportStatus;
+
+use crate::child_kind::ChildKind;
+use crate::children::{Children, Detail};
+use crate::labels::REPORT;
+
+/// The last run of each report of `specs`: `last`, or what a pod says of a
+/// later one. The record in the store is the result; this is a copy.
+#[must_use]
+pub fn fold_runs(
+    last: &[ReportStatus],
+    specs: &[ReportSpec],
+    children: &Children,
+) -> Vec<ReportStatus> {
+    specs
+        .iter()
+        .filter_map(|spec| {
+            let name = spec.name.as_str();
+            let known = last.iter().find(|known| known.name == name);
+            match newest_record(name, children) {
+                Some(record) => Some(ReportStatus {
+                    scheduled_through: known.and_then(|known| known.scheduled_through.clone()),
+                    ..copy(name, &record)
+                }),
+                None => known.cloned(),
+            }
+        })
+        .collect()
+}
+
+/// The record of the run of `report` that ended last, of those whose pods are
+/// still there.
+fn newest_record(report: &str, children: &Children) -> Option<RunRecord> {
+    children
+        .of_kind(ChildKind::Pod)
+        .filter(|child| child.labels.get(REPORT).map(String::as_str) == Some(report))
+        .filter_map(|child| match &child.detail {
+            Detail::Pod(pod) => pod.terminated.as_ref(),
+            _ => None,
+        })
+        .filter_map(|last_words| serde_json::from_str::<RunRecord>(&last_words.message).ok())
+        .filter(|record| record.state.is_final() && record.run_key.name() == report)
+        .max_by_key(ended)
+}
+
+fn ended(record: &RunRecord) -> Timestamp {
+    record.finished_at.unwrap_or(record.claimed_at)
+}
+
+fn copy(name: &str, record: &RunRecord) -> ReportStatus {
+    let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
+    ReportStatus {
+        name: name.to_owned(),
+        last_key: Some(record.run_key.to_string()),
+        state: Some(record.state),
+        scheduled_through: None,
+        rows: number(record.rows),
+        scanned_bytes: number(record.scanned_bytes),
+        cost_usd: record.cost_usd.clone(),
+        output: record.output.clone(),
+    }
+}
+
+/// For the column of `kubectl get`: the last run that changed, and its state.
+#[must_use]
+pub fn newest_run(reports: &[ReportStatus], last: Option<&str>) -> Option<String> {
+    let shown: Vec<(String, &str)> = reports
+        .iter()
+        .filter_map(|report| {
+            let key = report.last_key.as_deref()?;
+            let key = key.split_once('/').map_or(key, |(_, key)| key);
+            let start = key.split_once('@').map_or(key, |(_, start)| start);
+            let state = match report.state? {
+                RunState::Waiting => "Waiting",
+                RunState::Running => "Running",
+                RunState::Succeeded => "Succeeded",
+                RunState::Failed => "Failed",
+            };
+            Some((format!("{key} {state}"), start))
+        })
+        .collect();
+    let newest = shown.iter().map(|(_, start)| *start).max()?;
+    let mut newest = shown
+        .iter()
+        .filter(|(_, start)| *start == newest)
+        .map(|(text, _)| text.as_str());
+    // Of several of one date, that which was shown stays.
+    let first = newest.next()?;
+    let shown_before = std::iter::once(first)
+        .chain(newest)
+        .find(|text| Some(*text) == last);
+    Some(shown_before.unwrap_or(first).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::{Child, PodDetail, Termination};
+    use crate::labels;
+    use std::sync::Arc;
+
+    fn record(key: &str, state: &str, finished: &str) -> String {
+        serde_json::json!({
+            "runKey": key, "attempt": 0, "state": state, "owner": "host/1",
+            "claimedAt": "2026-11-20T21:30:00Z", "finishedAt": finished,
+            "dataDate": "2026-11-20",
+            "intervalStart": "2026-11-20T14:30:00Z", "intervalEnd": "2026-11-20T21:00:00Z",
+            "rows": 500, "scannedBytes": 73_400_320_u64, "costUsd": "0.000335"
+        })
+        .to_string()
+    }
+
+    fn pod(name: &str, report: &str, message: String) -> Arc<Child> {
+        let mut labels = labels::of("x", Some(labels::Role::Report));
+        labels.insert(REPORT.into(), report.into());
+        Arc::new(Child {
+            kind: ChildKind::Pod,
+            namespace: "n".into(),
+            name: name.into(),
+            uid: name.into(),
+            resource_version: "1".into(),
+            generation: None,
+            labels,
+            annotations: Default::default(),
+            owners: Vec::new(),
+            created: None,
+            deleting: false,
+            detail: Detail::Pod(PodDetail {
+                terminated: Some(Termination {
+                    exit_code: 0,
+                    message,
+                    at: None,
+                }),
+                ..PodDetail::default()
+            }),
+        })
+    }
+
+    fn spec(name: &str) -> ReportSpec {
+        serde_json::from_value(serde_json::json!({"name": name, "builtin": "daily-ohlcv"})).unwrap()
+    }
+
+    #[test]
+    fn the_run_that_ended_last_is_told_and_words_that_are_no_record_are_not() {
+        let children = Children::new([
+            pod(
+                "a",
+                "daily",
+                record(
+                    "report/daily@2026-11-20",
+                    "Succeeded",
+                    "2026-11-20T21:31:00Z",
+                ),
+            ),
+            pod(
+                "b",
+                "daily",
+                record("report/daily@2026-11-19", "Failed", "2026-11-19T21:31:00Z"),
+            ),
+            pod("c", "daily", "cannot reach s3".into()),
+            pod(
+                "d",
+                "daily",
+                record("report/other@2026-11-21", "Failed", "2026-11-21T21:31:00Z"),
+            ),
+        ]);
+        let runs = fold_runs(&[], &[spec("daily"), spec("never")], &children);
+        assert_eq!(runs.len(), 1);
+        assert_eq!(runs[0].last_key.as_deref(), Some("report/daily@2026-11-20"));
+        assert_eq!(runs[0].state, Some(RunState::Succeeded));
+        assert_eq!(runs[0].rows, Some(500));
+        assert_eq!(
+            newest_run(&runs, None).as_deref(),
+            Some("daily@2026-11-20 Succeeded")
+        );
+    }
+
+    #[test]
+    fn what_was_known_stays_when_its_pod_is_gone_and_goes_with_its_report() {
+        let children = Children::new([pod(
+            "a",
+            "daily",
+            record(
+                "report/daily@2026-11-20",
+                "Succeeded",
+                "2026-11-20T21:31:00Z",
+            ),
+        )]);
+        let mut known = fold_runs(&[], &[spec("daily")], &children);
+        known[0].scheduled_through = Some("2026-11-20T21:30:00Z".into());
+        let none = Children::default();
+        assert_eq!(fold_runs(&known, &[spec("daily")], &none), known);
+        assert_eq!(fold_runs(&known, &[spec("daily")], &children), known);
+        assert!(fold_runs(&known, &[spec("other")], &none).is_empty());
+    }
+}

@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// leader is the operator's pod that holds the Lease.
+func (b *bed) leader(t *testing.T) string {
+	t.Helper()
+	lease, err := b.kube.CoordinationV1().Leases(operator).Get(context.Background(), "stockpipe-operator", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lease.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *lease.Spec.HolderIdentity
+}
+
+// kill ends a pod at once, as a node's failure does.
+func (b *bed) kill(t *testing.T, of metav1.ListOptions) {
+	t.Helper()
+	now := int64(0)
+	if err := b.kube.CoreV1().Pods(operator).DeleteCollection(context.Background(), metav1.DeleteOptions{GracePeriodSeconds: &now}, of); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// anyReady asks for a pod that is ready and is none of old.
+func anyReady(old objects) func(objects) string {
+	return func(seen objects) string {
+		for name, pod := range seen {
+			if old[name] == nil && hasCondition("Ready", "True")(pod) == "" {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%d pods, none of them new and ready", len(seen))
+	}
+}
+
+// converges changes the pipeline, and waits until the change has come through.
+func (b *bed) converges(t *testing.T, p *unstructured.Unstructured, why string) {
+	t.Helper()
+	set(t, p, map[string]any{"example.com/why": why}, "spec", "producer", "template", "annotations")
+	b.apply(t, p)
+	b.awaitOne(t, 3*time.Minute, "a change comes through "+why, pipelines, p.GetNamespace(), p.GetName(), hasCondition("Ready", "True"))
+	b.awaitOne(t, time.Minute, "the producer has it", statefulSets, p.GetNamespace(), p.GetName()+"-produce", func(o *unstructured.Unstructured) string {
+		if got := text(o, "spec", "template", "metadata", "annotations", "example.com/why"); got != why {
+			return fmt.Sprintf("annotation %q", got)
+		}
+		return ""
+	})
+}
+
+func failuresAreOutlived(t *testing.T) {
+	b := story(t)
+	p := b.withPipeline(t, "outliving", nil)
+	operators := labelled("app.kubernetes.io/component=operator")
+
+	t.Run("the leader is killed", func(t *testing.T) {
+		old := b.leader(t)
+		began := time.Now()
+		b.kill(t, named(strings.SplitN(old, "_", 2)[0]))
+		b.awaitOne(t, time.Minute, "another leads", leases, operator, "stockpipe-operator", func(o *unstructured.Unstructured) string {
+			if holder := text(o, "spec", "holderIdentity"); holder == old || holder == "" {
+				return "held by " + holder
+			}
+			return ""
+		})
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("failover took %v, want less than 20 s", took)
+		}
+		b.converges(t, p, "after the leader's end")
+	})
+
+	t.Run("both operators are killed", func(t *testing.T) {
+		b.kill(t, operators)
+		b.converges(t, p, "after both operators' end")
+	})
+
+	t.Run("a lander is killed", func(t *testing.T) {
+		landers := labelled("stockpipe.dev/pipeline=outliving,app.kubernetes.io/component=land")
+		old := b.await(t, time.Minute, "a lander runs", pods, operator, landers, anyReady(nil))
+		b.kill(t, landers)
+		b.await(t, 2*time.Minute, "another lands", pods, operator, landers, anyReady(old))
+	})
+
+	t.Run("the API server is away for half a minute", func(t *testing.T) {
+		if b.dir == "" {
+			t.Skip("needs a testcluster: this one was given by KUBECONFIG")
+		}
+		b.control(t, "stop", "kube-apiserver")
+		time.Sleep(30 * time.Second) // what the story is about, not a wait for something
+		b.control(t, "start", "kube-apiserver")
+		b.converges(t, p, "after the API server's absence")
+	})
+
+	t.Run("the kubelet is frozen for a minute", func(t *testing.T) {
+		if b.dir == "" {
+			t.Skip("needs a testcluster: this one was given by KUBECONFIG")
+		}
+		b.control(t, "freeze", "kubelet")
+		time.Sleep(time.Minute) // as above
+		b.awaitOne(t, time.Minute, "the node is lost", nodes, "", "testcluster", hasCondition("Ready", "Unknown"))
+		b.control(t, "start", "kubelet")
+		b.awaitOne(t, time.Minute, "the node is back", nodes, "", "testcluster", hasCondition("Ready", "True"))
+		b.converges(t, p, "after the kubelet's absence")
+	})
+
+	t.Run("and nothing is lost or doubled", func(t *testing.T) {
+		lake := b.verify(t, p)
+		if lake.Findings.Count != 0 || lake.Sequences.Missing != 0 || lake.Sequences.Doubled != 0 {
+			t.Errorf("verify: %+v", lake)
+		}
+		if lake.Sequences.Rows == 0 {
+			t.Error("verify saw no rows")
+		}
+		t.Logf("verify: %d rows, 0 lost, 0 doubled", lake.Sequences.Rows)
+	})
+}
+
+// verified is what `stockpipe verify` says of a lake.
+type verified struct {
+	Sequences struct{ Rows, Missing, Doubled int64 }
+	Findings  struct {
+		Count int64
+		List  []struct{ Message string }
+	}
+}
+
+// verify runs `stockpipe verify` in a pod that has the lander's file and secrets.
+func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
+	t.Helper()
+	ctx := context.Background()
+	var land appsv1.Deployment
+	o, err := b.dyn.Resource(deployments).Namespace(p.GetNamespace()).Get(ctx, p.GetName()+"-land", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decode(t, o.Object, &land)
+	pod := land.Spec.Template.Spec
+	pod.RestartPolicy, pod.TopologySpreadConstraints, pod.ServiceAccountName = corev1.RestartPolicyNever, nil, "default"
+	c := &pod.Containers[0]
+	c.Command = []string{"/usr/bin/stockpipe", "verify", "--output", "json", "--data", "/tmp/data", "--secrets", "/etc/stockpipe/secrets", "/etc/stockpipe/pipeline.yaml"}
+	c.Args, c.Ports, c.LivenessProbe, c.ReadinessProbe = nil, nil, nil, nil
+	name, never := p.GetName()+"-verify", int32(0)
+	job := &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       batchv1.JobSpec{BackoffLimit: &never, Template: corev1.PodTemplateSpec{Spec: pod}},
+	}
+	if _, err := b.kube.BatchV1().Jobs(p.GetNamespace()).Create(ctx, job, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitOne(t, 3*time.Minute, "verify has ended", jobs, p.GetNamespace(), name, func(o *unstructured.Unstructured) string {
+		if text(o, "status", "succeeded") == "1" || text(o, "status", "failed") == "1" {
+			return ""
+		}
+		return "it runs"
+	})
+	out, err := b.kubectl("", "logs", "-n", p.GetNamespace(), "job/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report verified
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	return report
+}
