@@ -41,7 +41,6 @@ mod shape;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::calendar::Calendar;
 use crate::tick::{self, Kind, Price, Size, Symbol, Tick};
 
 pub use checkpoint::{Checkpoint, RestoreError};

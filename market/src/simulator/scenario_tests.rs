@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::calendar::Calendar;
 
 fn ns(text: &str) -> i64 {
     let instant: jiff::Timestamp = text.parse().expect("an instant");

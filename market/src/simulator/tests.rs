@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::calendar::Calendar;
 use crate::tick::Side;
 
 const RUN: &str = "r1";
