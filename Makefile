@@ -40,6 +40,23 @@ test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Py
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
 	@STOCKPIPE_DESTRUCTION=1 cargo test -p stockpipe-tests --test e2e -- destruction:: --nocapture
 
+.PHONY: market-gates
+market-gates: setup ## Hold the synthetic market to real markets' statistics (make market-gates SEEDS=3)
+	@cargo run -q -p stockpipe-market --example gates -- --seeds $(or $(SEEDS),20)
+
+GATES_VENV := $(CACHE)/venv/gates
+
+$(GATES_VENV)/ready: tests/python/gates-requirements.txt
+	@python3 -m venv "$(GATES_VENV)"
+	@"$(GATES_VENV)/bin/pip" install -q -r $<
+	@touch $@
+
+.PHONY: market-plots
+market-plots: setup $(GATES_VENV)/ready ## Check a seed of them with numpy, scipy and statsmodels, and plot it
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  cargo run -q -p stockpipe-market --example gates -- --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
+	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png
+
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks
 	@cargo fmt --all --check

@@ -5,7 +5,7 @@ pub(crate) fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-/// The q-quantile (0 to 1), the nearest value below; not a number without values.
+/// The q-quantile (0 to 1), the nearest value; not a number without values.
 pub(crate) fn quantile(x: &[f64], q: f64) -> f64 {
     let mut sorted: Vec<f64> = x.iter().copied().filter(|x| !x.is_nan()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -15,8 +15,14 @@ pub(crate) fn quantile(x: &[f64], q: f64) -> f64 {
     }
 }
 
+/// Median; of an even number of values the mean of the middle two.
 pub(crate) fn median(x: &[f64]) -> f64 {
-    quantile(x, 0.5)
+    let mut sorted: Vec<f64> = x.iter().copied().filter(|x| !x.is_nan()).collect();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n => f64::midpoint(sorted[(n - 1) / 2], sorted[n / 2]),
+    }
 }
 
 /// Fourth standardized moment, less 3.

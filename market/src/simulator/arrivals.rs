@@ -71,13 +71,20 @@ impl Arrivals {
     pub(super) fn wait(&self, draws: &mut Draws) -> f64 {
         let mut wait = draws.exponential() / self.base;
         for (excited, decay) in self.excited.into_iter().zip(self.decay) {
-            if excited > 1e-9 {
-                // The part's integral to infinity is excited / decay: it may end without an event.
-                let left = 1.0 - draws.exponential() * decay / excited;
-                // Only if its event comes before the one found: no logarithm for the others.
-                if left > 0.0 && left > decayed(decay * wait) {
-                    wait = -libm::log(left) / decay;
-                }
+            if excited <= 1e-9 {
+                continue;
+            }
+            // How many events the part would still bring forth by itself: it may be none, and
+            // with e^−x ≥ 1 − x most of those cases need no logarithm.
+            let future = excited / decay;
+            let uniform = draws.uniform();
+            if uniform <= 1.0 - future {
+                continue;
+            }
+            let left = 1.0 + libm::log(uniform) / future;
+            // Only if its event comes before the one found.
+            if left > 0.0 && left > decayed(decay * wait) {
+                wait = -libm::log(left) / decay;
             }
         }
         wait

@@ -61,7 +61,7 @@ const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 
 /// Ticks that a slot should hold at least, so that a visit to every symbol pays.
-const SLOT_TICKS: u64 = 8192;
+const SLOT_TICKS: u64 = 16_384;
 
 /// A synthetic market that has been played up to some instant.
 pub struct Simulator {
@@ -164,7 +164,7 @@ impl Simulator {
             }
             lanes.push(lane);
         }
-        let slot_ticks = SLOT_TICKS.max(lanes.len() as u64);
+        let slot_ticks = SLOT_TICKS.max(4 * lanes.len() as u64);
         let slot_ns = slot_ticks as f64 * 1e9 / rates.iter().sum::<f64>();
         let ladder = rules.ladder;
         let template = |kind| {
