@@ -55,7 +55,9 @@ $(GATES_VENV)/ready: tests/python/gates-requirements.txt
 market-plots: setup $(GATES_VENV)/ready ## Check a seed of them with numpy, scipy and statsmodels, and plot it
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	  cargo run -q -p stockpipe-market --example gates -- --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
-	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png
+	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png; \
+	  cargo run -q -p stockpipe-market --example scenarios | \
+	  "$(GATES_VENV)/bin/python" tests/python/market_scenarios.py docs/guides/images/market-scenarios.png
 
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks

@@ -320,6 +320,39 @@ fn the_rate_changes_no_grid() {
 }
 
 #[test]
+fn prices_that_cross_the_ladders_bands_stay_on_it() {
+    let names: Vec<String> = (0..12).map(|index| format!("S{index}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let settings = Settings {
+        // A share that doubles or halves every day, so that some are soon below a dollar.
+        model: Model {
+            volatility: (1.0, 1.0),
+            ..Model::default()
+        },
+        ..settings(&names, Calendar::Xnys, 5, "2026-11-02T14:30:00Z")
+    };
+    let ladder = ladder::Ladder::of(Some("XNYS"));
+    let (mut below, mut above, mut crossing) = (0, 0, 0);
+    for tick in market(&settings, "2026-11-17T00:00:00Z") {
+        let prices = [tick.price, tick.bid_price, tick.ask_price];
+        for price in prices.into_iter().flatten().map(Price::steps) {
+            assert!(price > 0 && price % ladder.band(price).2 == 0, "{tick:?}");
+        }
+        if let (Some(bid), Some(ask)) = (tick.bid_price, tick.ask_price) {
+            assert!(bid < ask, "{tick:?}");
+            let dollar = Price::from_steps(1_000_000_000).expect("a price");
+            below += u32::from(ask < dollar);
+            above += u32::from(bid >= dollar);
+            crossing += u32::from(bid < dollar && ask >= dollar);
+        }
+    }
+    assert!(
+        below > 300 && above > 1_000 && crossing > 10,
+        "{below} {above} {crossing}"
+    );
+}
+
+#[test]
 fn other_seeds_make_other_markets() {
     let one = settings(&["A"], Calendar::AlwaysOpen, 10, "2026-11-22T00:00:00Z");
     let other = Settings {
