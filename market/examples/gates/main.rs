@@ -120,9 +120,8 @@ fn arguments() -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-/// Days of the model and of a control.
+/// Sessions of each seed.
 const DAYS: usize = 250;
-const CONTROL_DAYS: usize = 60;
 
 fn main() -> ExitCode {
     let arguments = match arguments() {
@@ -146,14 +145,14 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
     let begun = Instant::now();
     let mut ticks = 0;
     let models = [
-        ("model", Model::default(), DAYS),
-        ("GBM", Model::gbm(), CONTROL_DAYS),
-        ("GBM+U", Model::gbm_with_shape(), CONTROL_DAYS),
-        ("Cox", Model::cox(), CONTROL_DAYS),
+        ("model", Model::default()),
+        ("GBM", Model::gbm()),
+        ("GBM+U", Model::gbm_with_shape()),
+        ("Cox", Model::cox()),
     ];
     // Per model, per gate, the values of all seeds.
     let mut values = vec![vec![Vec::new(); GATES.len()]; models.len()];
-    for (at, (name, model, days)) in models.iter().enumerate() {
+    for (at, (name, model)) in models.iter().enumerate() {
         for seed in 1..=arguments.seeds {
             let first = at == 0 && seed == 1;
             let export = arguments.export.as_ref().filter(|_| first);
@@ -165,14 +164,14 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
                         out,
                         "symbol,day,after_ns,kind,price,size,side,bid,ask,conditions"
                     )?;
-                    let tape = tape::play(model, seed, *days, Some(&mut out))?;
+                    let tape = tape::play(model, seed, DAYS, Some(&mut out))?;
                     out.flush()?;
                     let mut out = file("bars.csv")?;
                     tape::write_bars(&mut out, &tape)?;
                     out.flush()?;
                     tape
                 }
-                None => tape::play(model, seed, *days, None)?,
+                None => tape::play(model, seed, DAYS, None)?,
             };
             ticks += tape.ticks;
             let mut found = measure(&tape);
@@ -201,7 +200,7 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
     }
     let good = print(&values, arguments.seeds);
     println!(
-        "\n{} seeds; the model over {DAYS} days, controls over {CONTROL_DAYS}; {:.0} million ticks; {:.0} s",
+        "\n{} seeds of {DAYS} sessions; {:.0} million ticks; {:.0} s",
         arguments.seeds,
         ticks as f64 / 1e6,
         begun.elapsed().as_secs_f64()

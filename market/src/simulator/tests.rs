@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::tick::Side;
+use crate::tick::{Price, Side, Size};
 
 const RUN: &str = "r1";
 
