@@ -131,7 +131,7 @@ impl Factors {
         for step in &mut market {
             *step *= libm::sqrt(market_share) * sd;
         }
-        // √5 minutes of an average session.
+        // Five minutes of an average session are √5 of its minutes' standard deviation.
         let jump_sd = model.jump_size * libm::sqrt(5.0) * self.minute_sd;
         if let Some((second, size)) = jump(&mut draws, model.market_jumps, self.minute_sd) {
             for step in &mut market[second..] {

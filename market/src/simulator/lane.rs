@@ -44,6 +44,7 @@ pub(super) struct Rules {
     own_variance: f64,
     mean_rate: f64,
     immigrants: f64,
+    /// Share of trades in 65536ths.
     pub(super) trades: u64,
 }
 

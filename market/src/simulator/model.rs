@@ -146,6 +146,66 @@ impl Model {
         model
     }
 
+    /// Whether these are parameters of a market; what they must be, where not.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let rules = [
+            (
+                self.volatility.0 > 0.0 && self.volatility.0 <= self.volatility.1,
+                "volatility must be above 0, the least not above the greatest",
+            ),
+            (
+                self.common
+                    .iter()
+                    .chain(&self.own)
+                    .all(|part| part.sessions > 0.0 && part.sd >= 0.0),
+                "parts of log-volatility must last longer than 0 sessions, with a standard deviation of 0 or more",
+            ),
+            (self.leverage.abs() <= 1.0, "leverage must be from -1 to 1"),
+            (
+                self.tail.is_none_or(|half| half >= 2),
+                "tail must have 4 degrees of freedom or more",
+            ),
+            (
+                self.market >= 0.0 && self.sector >= 0.0 && self.market + self.sector <= 1.0,
+                "shares of market and sector must be 0 or more, and together at most 1",
+            ),
+            (
+                self.jumps >= 0.0
+                    && self.market_jumps >= 0.0
+                    && self.jump_size >= 0.0
+                    && self.overnight >= 0.0,
+                "jumps and nights must be 0 or more",
+            ),
+            (
+                self.excitation
+                    .iter()
+                    .all(|part| part.branching >= 0.0 && part.decay > 0.0)
+                    && self.immigrants() > 0.0,
+                "branching must be 0 or more and together below 1, its decay above 0",
+            ),
+            (
+                self.rate_tail >= 0.0 && self.rate_volatility >= 0.0,
+                "rate must not fall with volatility",
+            ),
+            (
+                self.trades > 0.0 && self.trades < 1.0,
+                "share of trades must be between 0 and 1",
+            ),
+            (
+                (0.0..1.0).contains(&self.persistence) && self.run_exponent > 1.0,
+                "persistence must be below 1 and the exponent of orders' lengths above 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.impact) && self.spread > 0.0,
+                "impact must be from 0 to 1 and the spread above 0",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, sentence)) => Err(sentence),
+            None => Ok(()),
+        }
+    }
+
     /// Variance of the common and of the own part of log-volatility.
     pub(super) fn log_variances(&self) -> (f64, f64) {
         let sum = |parts: &[Component]| parts.iter().map(|part| part.sd * part.sd).sum();
@@ -166,7 +226,7 @@ impl Model {
         volatility * tail
     }
 
-    /// Mean number of all descendants' generations: the share of events that no other excited.
+    /// Share of events that no other event brought forth.
     pub(super) fn immigrants(&self) -> f64 {
         1.0 - self.excitation[0].branching - self.excitation[1].branching
     }
@@ -192,6 +252,76 @@ mod tests {
             .sum();
         let mean = sum / f64::from(count);
         assert!((mean / model.mean_rate() - 1.0).abs() < 0.01, "{mean}");
+    }
+
+    #[test]
+    fn parameters_that_are_no_markets_are_refused() {
+        let good = Model::default();
+        for model in [
+            Model::default(),
+            Model::gbm(),
+            Model::gbm_with_shape(),
+            Model::cox(),
+        ] {
+            assert_eq!(model.check(), Ok(()));
+        }
+        for (model, word) in [
+            (
+                Model {
+                    volatility: (0.0, 0.1),
+                    ..good.clone()
+                },
+                "volatility",
+            ),
+            (
+                Model {
+                    leverage: f64::NAN,
+                    ..good.clone()
+                },
+                "leverage",
+            ),
+            (
+                Model {
+                    tail: Some(1),
+                    ..good.clone()
+                },
+                "tail",
+            ),
+            (
+                Model {
+                    market: 0.9,
+                    ..good.clone()
+                },
+                "shares",
+            ),
+            (
+                Model {
+                    excitation: [Excitation {
+                        branching: 0.5,
+                        decay: 1.0,
+                    }; 2],
+                    ..good.clone()
+                },
+                "branching",
+            ),
+            (
+                Model {
+                    trades: 1.0,
+                    ..good.clone()
+                },
+                "trades",
+            ),
+            (
+                Model {
+                    persistence: 1.0,
+                    ..good.clone()
+                },
+                "persistence",
+            ),
+        ] {
+            let refusal = model.check().expect_err("no model");
+            assert!(refusal.contains(word), "{refusal}");
+        }
     }
 
     #[test]

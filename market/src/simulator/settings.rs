@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::model::Model;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, ScenarioKind};
 use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
@@ -46,6 +46,22 @@ pub enum SettingsError {
     /// A symbol that the universe does not have.
     #[error("symbol `{0}` is not in the universe; list it there, or leave the universe empty")]
     Outside(Symbol),
+    /// Parameters that are no model's.
+    #[error("the model's {0}")]
+    Model(&'static str),
+    /// A scenario that ends before it begins.
+    #[error("scenario {0} ends before it begins; write an end after its beginning")]
+    Backwards(ScenarioKind),
+    /// A scenario of a symbol that the market does not have.
+    #[error(
+        "scenario {kind} is about `{symbol}`, which is not in the market; list it, or leave the symbol out"
+    )]
+    Stranger {
+        /// The scenario.
+        kind: ScenarioKind,
+        /// Its symbol.
+        symbol: Symbol,
+    },
     /// No rate, or more than the model is made for.
     #[error(
         "a simulated market has 1 to {max} ticks a second, not {0}",
@@ -74,17 +90,36 @@ impl Settings {
                 return Err(SettingsError::Twice(twice.clone()));
             }
         }
+        self.model.check().map_err(SettingsError::Model)?;
+        for scenario in &self.scenarios {
+            if scenario.until_ns < scenario.from_ns {
+                return Err(SettingsError::Backwards(scenario.kind));
+            }
+            if let Some(symbol) = &scenario.symbol
+                && !self.all().contains(symbol)
+            {
+                return Err(SettingsError::Stranger {
+                    kind: scenario.kind,
+                    symbol: symbol.clone(),
+                });
+            }
+        }
         Ok(())
+    }
+
+    /// The symbols of the whole market, most active first.
+    fn all(&self) -> &[Symbol] {
+        if self.universe.is_empty() {
+            &self.symbols
+        } else {
+            &self.universe
+        }
     }
 
     /// The mean ticks a second of each of `symbols`: of the r-th of the universe a share of 1/r
     /// (G. K. Zipf, 1949), divided by the sum of all shares.
     pub(super) fn rates(&self) -> Result<Vec<f64>, SettingsError> {
-        let all = if self.universe.is_empty() {
-            &self.symbols
-        } else {
-            &self.universe
-        };
+        let all = self.all();
         let share = |rank: usize| 1.0 / (rank + 1) as f64;
         let sum: f64 = (0..all.len()).map(share).sum();
         let ranks: HashMap<&str, usize> = all

@@ -492,6 +492,48 @@ fn settings_and_checkpoints_that_cannot_be_are_refused_with_a_sentence() {
         .as_deref(),
         Some("symbol `A` appears twice; every symbol of a market is listed once")
     );
+    let other = Symbol::new("C").expect("a symbol");
+    assert_eq!(
+        refusal(Settings {
+            universe: vec![good.symbols[0].clone(), other.clone()],
+            ..good.clone()
+        })
+        .as_deref(),
+        Some("symbol `B` is not in the universe; list it there, or leave the universe empty")
+    );
+    let halt = |from_ns, until_ns, symbol| {
+        refusal(Settings {
+            scenarios: vec![Scenario {
+                kind: ScenarioKind::Halt,
+                from_ns,
+                until_ns,
+                symbol,
+            }],
+            ..good.clone()
+        })
+    };
+    assert_eq!(
+        halt(2, 1, None).as_deref(),
+        Some("scenario halt ends before it begins; write an end after its beginning")
+    );
+    assert_eq!(
+        halt(1, 2, Some(other)).as_deref(),
+        Some(
+            "scenario halt is about `C`, which is not in the market; list it, or leave the symbol \
+             out"
+        )
+    );
+    assert_eq!(
+        refusal(Settings {
+            model: Model {
+                leverage: -2.0,
+                ..Model::default()
+            },
+            ..good.clone()
+        })
+        .as_deref(),
+        Some("the model's leverage must be from -1 to 1")
+    );
     let checkpoint = Simulator::new(good.clone()).expect("a market").checkpoint();
     let refusal = |settings: Settings| {
         Simulator::restore(settings, checkpoint.clone())
