@@ -341,6 +341,8 @@ impl Simulator {
 }
 
 #[cfg(test)]
+mod restart_tests;
+#[cfg(test)]
 mod scenario_tests;
 #[cfg(test)]
 mod tests;
