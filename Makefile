@@ -59,6 +59,25 @@ e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIP
 	  ./go test -vet=off -count=1 -timeout 10m ./internal/... ./cmd/... && \
 	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e
 
+.PHONY: market-gates
+market-gates: setup ## Hold the synthetic market to real markets' statistics (make market-gates SEEDS=3)
+	@cargo run -q -p stockpipe-market --example gates -- --seeds $(or $(SEEDS),20)
+
+GATES_VENV := $(CACHE)/venv/gates
+
+$(GATES_VENV)/ready: tests/python/gates-requirements.txt
+	@python3 -m venv "$(GATES_VENV)"
+	@"$(GATES_VENV)/bin/pip" install -q -r $<
+	@touch $@
+
+.PHONY: market-plots
+market-plots: setup $(GATES_VENV)/ready ## Check a seed of them with numpy, scipy and statsmodels, and plot it
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  cargo run -q -p stockpipe-market --example gates -- --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
+	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png; \
+	  cargo run -q -p stockpipe-market --example scenarios | \
+	  "$(GATES_VENV)/bin/python" tests/python/market_scenarios.py docs/guides/images/market-scenarios.png
+
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks
 	@cargo fmt --all --check

@@ -221,6 +221,17 @@ pub const REPLAY: &str = "replay";
 pub const OPEN: &str = "open";
 /// `status` of a status tick when a session closes.
 pub const CLOSE: &str = "close";
+/// `status` of a status tick when trading in a symbol halts.
+pub const HALT: &str = "halt";
+/// `status` of a status tick when trading in a symbol goes on after a halt.
+pub const RESUME: &str = "resume";
+/// `conditions` of a simulated trade that is the opening auction's print: the code of the US
+/// consolidated tape (CTA plan, sale conditions).
+pub const OPENING_PRINT: &str = "O";
+/// `conditions` of the closing auction's print.
+pub const CLOSING_PRINT: &str = "6";
+/// `conditions` of the print that ends a halt.
+pub const REOPENING_PRINT: &str = "5";
 
 /// One event of a market. Which of the optional fields are present depends on `kind`. Times are nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,7 +290,7 @@ pub struct Tick {
     pub adj_close: Option<Price>,
     /// Units traded within a bar.
     pub volume: Option<Size>,
-    /// The market's new state: [`OPEN`], [`CLOSE`], or a feed's word.
+    /// The market's new state: [`OPEN`], [`CLOSE`], [`HALT`], [`RESUME`], or a feed's word.
     pub status: Option<Arc<str>>,
     /// The venue's condition codes, comma-separated, as they came.
     pub conditions: Option<Arc<str>>,

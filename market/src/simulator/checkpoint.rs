@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::halt::Halt;
 use super::settings::{Settings, SettingsError};
 use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
 /// The version of the model: raised whenever equal settings make other ticks.
-pub(super) const MODEL: u32 = 1;
+pub(super) const MODEL: u32 = 2;
 
 /// A market at an instant: per symbol the state at the beginning of the minute (from which the
-/// minute is made again), and the next `seq`. About 50 bytes a symbol as JSON.
+/// minute is made again), and the next `seq`. About 80 bytes a symbol as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     model: u32,
@@ -24,37 +25,73 @@ pub struct Checkpoint {
     pub until_ns: i64,
     /// Beginning of the minute that the states are of; none after the calendar's end.
     pub(super) block_ns: Option<i64>,
+    /// States of the market's log-volatility.
+    pub(super) volatility: [i32; 3],
     pub(super) symbols: BTreeMap<Symbol, SymbolState>,
 }
 
-/// One symbol's part of a checkpoint; as JSON an array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(i64, u32, u32, u64)", into = "(i64, u32, u32, u64)")]
+/// One symbol's part of a checkpoint: whole numbers, so that nothing is lost; as JSON an array.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row", into = "Row")]
 pub(super) struct SymbolState {
-    /// Logarithm of the mid in dollars, in steps of 1e-12, when the minute began.
+    /// Logarithm of the mid in units of currency, in steps of 1e-10, when the minute began.
     pub(super) log_mid: i64,
-    /// The bid when the minute began, in price ticks; 0: no quote yet.
-    pub(super) bid: u32,
+    /// The bid when the minute began, in steps of 1e-9; 0: no quote yet.
+    pub(super) bid: i64,
     /// The ask, likewise.
-    pub(super) ask: u32,
+    pub(super) ask: i64,
+    /// Its own log-volatility, in steps of 1e-5.
+    pub(super) volatility: [i32; 2],
+    /// What events have excited of its rate, fast and slow, in steps of 1e-4 a second.
+    pub(super) excited: [i64; 2],
+    /// Trades left of the order that is being worked; negative if it sells.
+    pub(super) order: i32,
+    /// Where it stands between trading and halt.
+    pub(super) halt: Halt,
     /// The next `seq`.
     pub(super) seq: u64,
+    /// The next number of the feed; `seq` but for what the feed lost or gave twice.
+    pub(super) source_seq: u64,
 }
 
-impl From<(i64, u32, u32, u64)> for SymbolState {
-    fn from((log_mid, bid, ask, seq): (i64, u32, u32, u64)) -> Self {
+/// Mid, bid and spread (in 1e-4), volatility, excitement, order, halt, `seq`, `source_seq − seq`.
+type Row = (i64, i64, i64, [i32; 2], [i64; 2], i32, (i32, i32), u64, i64);
+
+/// The finest price step of all ladders.
+const FINEST: i64 = 100_000;
+
+impl From<Row> for SymbolState {
+    fn from((log_mid, bid, spread, volatility, excited, order, halt, seq, ahead): Row) -> Self {
         SymbolState {
             log_mid,
-            bid,
-            ask,
+            bid: bid.saturating_mul(FINEST),
+            ask: bid.saturating_add(spread).saturating_mul(FINEST),
+            volatility,
+            excited,
+            order,
+            halt: Halt {
+                deviation: halt.0,
+                phase: halt.1,
+            },
             seq,
+            source_seq: seq.saturating_add_signed(ahead),
         }
     }
 }
 
-impl From<SymbolState> for (i64, u32, u32, u64) {
+impl From<SymbolState> for Row {
     fn from(state: SymbolState) -> Self {
-        (state.log_mid, state.bid, state.ask, state.seq)
+        (
+            state.log_mid,
+            state.bid / FINEST,
+            (state.ask - state.bid) / FINEST,
+            state.volatility,
+            state.excited,
+            state.order,
+            (state.halt.deviation, state.halt.phase),
+            state.seq,
+            state.source_seq as i64 - state.seq as i64,
+        )
     }
 }
 
@@ -114,6 +151,7 @@ impl Checkpoint {
         settings: &Settings,
         until_ns: i64,
         block_ns: Option<i64>,
+        volatility: [i32; 3],
         symbols: BTreeMap<Symbol, SymbolState>,
     ) -> Checkpoint {
         Checkpoint {
@@ -123,6 +161,7 @@ impl Checkpoint {
             calendar: settings.calendar.name().to_owned(),
             until_ns,
             block_ns,
+            volatility,
             symbols,
         }
     }

@@ -8,17 +8,22 @@ use super::checkpoint::MODEL;
 /// What draws are for; each has streams of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
-    /// What a symbol keeps for ever: start price, volatility, spread.
+    /// What a symbol keeps for ever: start price, volatility, sector.
     Constants = 1,
-    /// A minute's steps of the mid.
-    Walk = 2,
+    /// A minute's step of the grid.
+    Grid = 2,
     /// A minute's ticks.
     Ticks = 3,
     /// The step between two sessions.
     Overnight = 4,
+    /// The way of a factor from second to second within a minute.
+    Seconds = 5,
+    /// What auctions print.
+    Auction = 6,
 }
 
-/// The key of all draws of one symbol: seed, model and name.
+/// The key of all draws of one symbol or factor: seed, model and name. A factor's name begins
+/// with a control character, which no symbol has.
 #[derive(Clone, Debug)]
 pub(super) struct Key([u8; 32]);
 
@@ -73,6 +78,25 @@ impl Draws {
         -libm::log(self.uniform())
     }
 
+    /// Standard normal (G. Marsaglia, T. Bray, "A convenient method for generating normal
+    /// variables", SIAM Review 6, 1964).
+    pub(super) fn normal(&mut self) -> f64 {
+        loop {
+            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                return x * libm::sqrt(-2.0 * libm::log(square) / square);
+            }
+        }
+    }
+
+    /// The factor that makes a standard normal a Student t of variance 1 with 2 `half` degrees
+    /// of freedom: √((ν − 2) / χ²_ν), where χ²_ν = −2 ln of a product of ν/2 uniforms.
+    pub(super) fn student(&mut self, half: u32) -> f64 {
+        let product: f64 = (0..half).map(|_| self.uniform()).product();
+        libm::sqrt((f64::from(half) - 1.0) / (-libm::log(product)).max(1e-9))
+    }
+
     /// The sum of four uniforms on 0…65535, less its mean: nearly normal with mean 0 and
     /// standard deviation [`BELL_SD`].
     #[inline]
@@ -94,17 +118,17 @@ mod tests {
     fn streams_differ_by_seed_symbol_purpose_and_number_and_come_again() {
         let first =
             |seed, symbol, purpose, number| Key::new(seed, symbol).draws(purpose, number).bits();
-        let draw = first(1, "A", Purpose::Walk, 0);
-        assert_eq!(draw, first(1, "A", Purpose::Walk, 0));
-        assert_ne!(draw, first(2, "A", Purpose::Walk, 0));
-        assert_ne!(draw, first(1, "B", Purpose::Walk, 0));
+        let draw = first(1, "A", Purpose::Grid, 0);
+        assert_eq!(draw, first(1, "A", Purpose::Grid, 0));
+        assert_ne!(draw, first(2, "A", Purpose::Grid, 0));
+        assert_ne!(draw, first(1, "B", Purpose::Grid, 0));
         assert_ne!(draw, first(1, "A", Purpose::Ticks, 0));
-        assert_ne!(draw, first(1, "A", Purpose::Walk, 1));
+        assert_ne!(draw, first(1, "A", Purpose::Grid, 1));
     }
 
     #[test]
     fn draws_have_their_moments() {
-        let mut draws = Key::new(7, "A").draws(Purpose::Walk, 0);
+        let mut draws = Key::new(7, "A").draws(Purpose::Grid, 0);
         let count = 200_000;
         let bells: Vec<f64> = (0..count).map(|_| draws.bell() as f64 / BELL_SD).collect();
         let mean = bells.iter().sum::<f64>() / f64::from(count);
@@ -113,6 +137,13 @@ mod tests {
             mean.abs() < 0.01 && (variance - 1.0).abs() < 0.01,
             "{mean} {variance}"
         );
+        let normals: Vec<f64> = (0..count).map(|_| draws.normal()).collect();
+        let moment =
+            |power: i32| normals.iter().map(|z| z.powi(power)).sum::<f64>() / f64::from(count);
+        assert!((moment(2) - 1.0).abs() < 0.02 && (moment(4) - 3.0).abs() < 0.15);
+        let squares = (0..count).map(|_| draws.student(3).powi(2));
+        let variance = squares.sum::<f64>() / f64::from(count);
+        assert!((variance - 1.0).abs() < 0.05, "{variance}");
         let mean = (0..count).map(|_| draws.exponential()).sum::<f64>() / f64::from(count);
         assert!((mean - 1.0).abs() < 0.01, "{mean}");
     }

@@ -1,255 +1,344 @@
 //! One symbol of a synthetic market.
+//!
+//! Its grid comes first: where the log mid stands at each minute's edge. Within the minute the
+//! ticks bridge to the grid (a Brownian bridge for the symbol's own part, the factors' ways for
+//! the rest) and never change it.
 
+mod ticks;
+
+use super::arrivals::Arrivals;
+use super::block::{Block, has_status, usual_minutes};
 use super::checkpoint::SymbolState;
-use super::draws::{BELL_SD, Draws, Key, Purpose};
-use super::settings::Settings;
+use super::draws::{Draws, Key, Purpose};
+use super::event::{Auction, Event, Status, What};
+use super::factors::{Ar, Factors, jump, level, tail};
+use super::flow::{Flow, Sizes};
+use super::halt::Halt;
+use super::ladder::Ladder;
+use super::listing;
+use super::model::Model;
+use super::scenario::Weather;
 use super::{MINUTE, SECOND};
 use crate::calendar::Calendar;
-use crate::tick::{Side, Symbol};
+use crate::tick::Symbol;
 
 /// Steps of a logarithm in 1.
-const LOG_STEPS: f64 = 1e12;
-/// Price ticks in a dollar.
-const TICKS: f64 = 100.0;
-/// Three of ten ticks are trades, in 65536ths.
-const TRADES: u64 = 19_661;
+const LOG_STEPS: f64 = 1e10;
 /// The mid stays within a factor of e⁴ of where it began.
 const RANGE: f64 = 4.0;
+/// Share of the day's volume that the closing and the opening auction print.
+const CLOSING_SHARE: f64 = 0.08;
+const OPENING_SHARE: f64 = 0.015;
+/// The widest spread, as a part of the mid.
+const WIDEST: f64 = 0.05;
 
-/// An event of a minute, not yet numbered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Event {
-    /// Nanoseconds into the minute, then the lane: what events are ordered by.
-    order: u64,
-    /// From the event to its receipt.
-    pub(super) latency_ns: u32,
-    pub(super) what: What,
+/// What all lanes share.
+pub(super) struct Rules {
+    pub(super) model: Model,
+    pub(super) ladder: Ladder,
+    pub(super) sizes: Sizes,
+    pub(super) calendar: Calendar,
+    /// Minutes of a whole session.
+    pub(super) minutes: f64,
+    /// Variance of own log-volatility.
+    own_variance: f64,
+    mean_rate: f64,
+    immigrants: f64,
+    /// Share of trades in 65536ths.
+    pub(super) trades: u64,
 }
 
-/// What happens.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum What {
-    /// Bid and ask in price ticks, sizes in shares.
-    Quote {
-        bid: u32,
-        ask: u32,
-        bid_size: u32,
-        ask_size: u32,
-    },
-    /// Price in price ticks, size in shares.
-    Trade { price: u32, size: u32, side: Side },
-    /// The session opens.
-    Open,
-    /// The session closes.
-    Close,
-}
-
-const LANE_BITS: u32 = 24;
-
-// Room for every lane, and for a minute of nanoseconds above it.
-const _: () = assert!(Settings::MAX_SYMBOLS <= 1 << LANE_BITS);
-const _: () = assert!((MINUTE as u64) < 1 << (64 - LANE_BITS));
-
-impl Event {
-    pub(super) fn new(after_ns: i64, lane: usize, latency_ns: u32, what: What) -> Event {
-        Event {
-            order: (after_ns as u64) << LANE_BITS | lane as u64,
-            latency_ns,
-            what,
+impl Rules {
+    pub(super) fn new(model: Model, calendar: Calendar) -> Rules {
+        let (_, own) = model.log_variances();
+        Rules {
+            calendar,
+            ladder: Ladder::of(calendar.mic()),
+            sizes: Sizes::new(),
+            minutes: usual_minutes(calendar) as f64,
+            own_variance: own,
+            mean_rate: model.mean_rate(),
+            immigrants: model.immigrants(),
+            trades: (model.trades * 65_536.0) as u64,
+            model,
         }
-    }
-
-    #[inline]
-    pub(super) fn order(&self) -> u64 {
-        self.order
-    }
-
-    /// Nanoseconds since the minute began.
-    #[inline]
-    pub(super) fn after_ns(&self) -> i64 {
-        (self.order >> LANE_BITS) as i64
-    }
-
-    #[inline]
-    pub(super) fn lane(&self) -> usize {
-        (self.order & ((1 << LANE_BITS) - 1)) as usize
     }
 }
 
 /// One symbol: what it keeps, and where it stands within the minute.
 pub(super) struct Lane {
     key: Key,
-    /// Mean time between two ticks.
-    gap_ns: f64,
-    /// Standard deviation of a second's step of the log mid, per unit of a bell draw.
-    second_step: i64,
-    /// Of the step over night, likewise.
-    night_step: i64,
+    sector: usize,
+    /// Mean ticks a second.
+    rate: f64,
+    /// Standard deviation of a session's log return.
+    volatility: f64,
+    components: [Ar; 2],
     /// Least and greatest log mid.
     range: (i64, i64),
-    /// Spread as a part of the mid.
-    spread: f64,
-    /// State when the minute began.
-    log_mid: i64,
-    bid_then: u32,
-    ask_then: u32,
-    /// Log mid at every second of the minute.
-    walk: [i64; 61],
+    /// State when the minute began, and when it ends.
+    state: SymbolState,
+    next: [i32; 2],
+    end_log_mid: i64,
+    /// The minute's own part: how far it goes, per √second, and its jump.
+    own_end: f64,
+    own_sd: f64,
+    jump: (i64, f64),
+    /// What the factors' ways are multiplied by, and the scenario's drift over the minute.
+    scale: f64,
+    drift: f64,
+    /// Weights of surprise and noise in the mid's step after a trade.
+    impact: (f64, f64),
+    mid_then: f64,
+    /// The instant to which the own part has been drawn, seconds, and where it stands.
+    own_at: (f64, f64),
+    /// Surprises of trades since the last quote, and their number.
+    surprise: (f64, u32),
+    arrivals: Arrivals,
+    flow: Flow,
     ticks: Draws,
+    last_ns: i64,
     /// Nanoseconds into the minute of the next tick; at or beyond its end: none.
     next_ns: i64,
-    /// The quote now, in price ticks; 0: none yet.
-    bid: u32,
-    ask: u32,
+    /// The quote now; 0: none yet.
+    bid: i64,
+    ask: i64,
+    /// Spread as a part of the mid.
+    spread: f64,
+    /// The price band of the last quote: from, until, step, steps in a unit of currency.
+    band: (i64, i64, i64, f64),
 }
 
 impl Lane {
-    /// A symbol in a checkpoint's state, or in its first.
+    /// A symbol in a checkpoint's state, or in its first. `rate` is its mean ticks a second.
     pub(super) fn new(
-        settings: &Settings,
+        seed: u64,
+        rules: &Rules,
         symbol: &Symbol,
-        gap_ns: f64,
+        rate: f64,
         state: Option<SymbolState>,
     ) -> Lane {
-        let key = Key::new(settings.seed, symbol);
+        let model = &rules.model;
+        let key = Key::new(seed, symbol);
         let mut draws = key.draws(Purpose::Constants, 0);
         let usual = libm::exp(libm::log(15.0) + draws.uniform() * libm::log(400.0 / 15.0));
-        let volatility = 0.010 + 0.015 * draws.uniform();
-        let spread = (1.0 + 3.0 * draws.uniform()) * 1e-4;
-        let price = known_price(symbol).unwrap_or(usual);
-        let seconds: f64 = match settings.calendar {
-            Calendar::Xnys => 23_400.0,
-            Calendar::AlwaysOpen => 86_400.0,
-        };
-        let steps = |sd: f64| libm::rint(sd * LOG_STEPS / BELL_SD) as i64;
+        let (least, greatest) = model.volatility;
+        let volatility = least + (greatest - least) * draws.uniform();
+        let price =
+            listing::known_price(symbol).unwrap_or(usual) * f64::from(rules.ladder.price_level);
         let log_price = libm::rint(libm::log(price) * LOG_STEPS) as i64;
         let reach = (RANGE * LOG_STEPS) as i64;
-        let state = state.unwrap_or(SymbolState {
+        let components = model.own.map(|component| Ar::new(component, rules.minutes));
+        let first = components.map(|component| component.first(&mut draws));
+        let state = state.unwrap_or_else(|| SymbolState {
             log_mid: log_price,
-            bid: 0,
-            ask: 0,
-            seq: 0,
+            volatility: first,
+            excited: Arrivals::usual(model, rate),
+            ..SymbolState::default()
         });
         Lane {
-            ticks: draws,
-            key,
-            gap_ns,
-            second_step: steps(volatility / libm::sqrt(seconds)),
-            night_step: steps(volatility / 2.0),
+            sector: listing::sector(symbol),
+            rate,
+            volatility,
+            components,
             range: (log_price - reach, log_price + reach),
-            spread,
-            log_mid: state.log_mid,
-            bid_then: state.bid,
-            ask_then: state.ask,
-            walk: [0; 61],
+            next: state.volatility,
+            end_log_mid: state.log_mid,
+            own_end: 0.0,
+            own_sd: 0.0,
+            jump: (MINUTE, 0.0),
+            scale: 0.0,
+            drift: 0.0,
+            impact: (model.impact, libm::sqrt(1.0 - model.impact * model.impact)),
+            mid_then: 0.0,
+            own_at: (0.0, 0.0),
+            surprise: (0.0, 0),
+            arrivals: Arrivals::new(model, state.excited),
+            flow: Flow::new(model, state.order),
+            ticks: draws,
+            last_ns: 0,
             next_ns: MINUTE,
             bid: state.bid,
             ask: state.ask,
+            spread: 0.0,
+            band: (0, 0, 1, 1.0),
+            key,
+            state,
         }
     }
 
-    /// What a checkpoint keeps of it.
-    pub(super) fn state(&self, seq: u64) -> SymbolState {
-        SymbolState {
-            log_mid: self.log_mid,
-            bid: self.bid_then,
-            ask: self.ask_then,
-            seq,
-        }
+    /// What a checkpoint keeps of it: the state when the minute began.
+    pub(super) fn state(&self) -> SymbolState {
+        self.state
     }
 
-    /// Goes on from the end of a minute to the beginning of the next; over a night, to the
-    /// session of the day of that number, which begins without a quote.
-    pub(super) fn go_on(&mut self, over_night_to: Option<u64>) {
-        self.log_mid = self.walk[60];
-        if let Some(day) = over_night_to {
-            let step = self.key.draws(Purpose::Overnight, day).bell() * self.night_step;
-            self.log_mid = self.within_range(self.log_mid + step);
-            self.bid = 0;
-            self.ask = 0;
-        }
-        self.bid_then = self.bid;
-        self.ask_then = self.ask;
-    }
-
-    /// Prepares the draws of a minute, or of a session's close, which has none.
-    pub(super) fn begin(&mut self, minute: u64, closing: bool) {
-        self.walk[0] = self.log_mid;
-        if closing {
-            self.walk[60] = self.log_mid;
-            self.next_ns = MINUTE;
-            return;
-        }
-        let mut draws = self.key.draws(Purpose::Walk, minute);
-        for second in 0..60 {
-            let step = draws.bell() * self.second_step;
-            self.walk[second + 1] = self.within_range(self.walk[second] + step);
-        }
-        self.ticks = self.key.draws(Purpose::Ticks, minute);
-        self.next_ns = self.gap();
-    }
-
-    /// Makes the ticks of the minute up to `until` nanoseconds into it.
-    #[inline]
-    pub(super) fn make(&mut self, index: usize, until: i64, events: &mut Vec<Event>) {
-        while self.next_ns < until {
-            let bits = self.ticks.bits();
-            // 50 to 312 microseconds.
-            let latency_ns = 50_000 + (bits >> 46) as u32;
-            let what = if self.bid != 0 && (bits & 0xffff) < TRADES {
-                self.trade(bits >> 16)
-            } else {
-                self.quote(bits >> 16)
-            };
-            events.push(Event::new(self.next_ns, index, latency_ns, what));
-            self.next_ns += self.gap();
-        }
-    }
-
-    #[inline]
-    fn gap(&mut self) -> i64 {
-        (libm::rint(self.ticks.exponential() * self.gap_ns) as i64).max(1)
-    }
-
-    /// A new bid and ask around the mid of this instant.
-    #[inline]
-    fn quote(&mut self, bits: u64) -> What {
-        let second = (self.next_ns / SECOND) as usize;
-        let (from, to) = (self.walk[second], self.walk[second + 1]);
-        let microsecond = self.next_ns % SECOND / 1000;
-        let log_mid = from + (to - from) * microsecond / 1_000_000;
-        let mid = libm::exp(log_mid as f64 / LOG_STEPS) * TICKS;
-        // A quarter of the quotes is one tick wider.
-        let wider = f64::from(u8::from(bits & 3 == 0));
-        let spread = libm::rint(mid * self.spread).max(1.0) + wider;
-        self.bid = libm::floor(mid - (spread - 1.0) / 2.0).max(1.0) as u32;
-        self.ask = self.bid + spread as u32;
-        let lots = |bits: u64| 100 * (1 + (bits & 15) as u32);
-        What::Quote {
+    /// Goes on from the end of a minute to what follows; `halted`: a scenario halts it then.
+    pub(super) fn go_on(&mut self, halted: bool) {
+        let moved = (self.end_log_mid - self.state.log_mid) as f64 / LOG_STEPS;
+        let rest = (MINUTE - self.last_ns) as f64 / SECOND as f64;
+        self.state = SymbolState {
+            log_mid: self.end_log_mid,
             bid: self.bid,
             ask: self.ask,
-            bid_size: lots(bits >> 2),
-            ask_size: lots(bits >> 6),
+            volatility: self.next,
+            excited: self.arrivals.rest(rest),
+            order: self.flow.order,
+            halt: self.state.halt.after(moved, halted),
+            ..self.state
+        };
+    }
+
+    /// Opens a session, after a night.
+    pub(super) fn open(&mut self, rules: &Rules, factors: &Factors, day: u64, halted: bool) {
+        let model = &rules.model;
+        let mut draws = self.key.draws(Purpose::Overnight, day);
+        let own = draws.normal() * tail(model, &mut draws);
+        let share = libm::sqrt(1.0 - model.market - model.sector);
+        let night = factors.night(model, day, self.sector) + share * own;
+        let sd = model.overnight * self.volatility * factors.usual_volatility();
+        let step = libm::rint(sd * night * LOG_STEPS) as i64;
+        self.bid = 0;
+        self.ask = 0;
+        self.flow.order = 0;
+        self.state = SymbolState {
+            log_mid: self.within_range(self.state.log_mid + step),
+            bid: 0,
+            ask: 0,
+            excited: Arrivals::usual(model, self.rate),
+            order: 0,
+            halt: Halt::at_open(halted),
+            ..self.state
+        };
+        self.arrivals = Arrivals::new(model, self.state.excited);
+        self.end_log_mid = self.state.log_mid;
+    }
+
+    /// At a market's beginning, in the midst of a scenario.
+    pub(super) fn begin_halted(&mut self) {
+        self.state.halt = Halt::at_open(true);
+    }
+
+    /// Prepares the instant of a close.
+    pub(super) fn close(&mut self) {
+        self.end_log_mid = self.state.log_mid;
+        self.mid_then = libm::exp(self.state.log_mid as f64 / LOG_STEPS);
+        self.next_ns = MINUTE;
+    }
+
+    /// Prepares a minute: its step of the grid, and its first tick. `shape` is the day's factors
+    /// on volatility and rate; `market` the weather that the factors have, `weather` its own.
+    pub(super) fn begin(
+        &mut self,
+        rules: &Rules,
+        factors: &Factors,
+        minute: u64,
+        shape: (f64, f64),
+        market: &Weather,
+        weather: &Weather,
+    ) {
+        let model = &rules.model;
+        let mut draws = self.key.draws(Purpose::Grid, minute);
+        let z = draws.normal();
+        let g = tail(model, &mut draws);
+        for (at, component) in self.components.iter().enumerate() {
+            self.next[at] = component.next(self.state.volatility[at], draws.normal());
+        }
+        let minute_sd = 1.0 / libm::sqrt(rules.minutes);
+        let log_own = level(&self.state.volatility) - rules.own_variance;
+        let own = libm::exp(log_own);
+        // What a scenario does to this symbol alone.
+        let scale = self.volatility * weather.volatility / market.volatility;
+        let sd = scale * shape.0 * factors.volatility * minute_sd;
+        let own_sd = sd * own * g * libm::sqrt(factors.own_share);
+        self.jump = match jump(&mut draws, model.jumps, minute_sd) {
+            Some((second, size)) => {
+                let jump_sd = model.jump_size * libm::sqrt(5.0) * minute_sd * scale;
+                (second as i64 * SECOND, size * jump_sd)
+            }
+            None => (MINUTE, 0.0),
+        };
+        self.scale = scale;
+        self.drift = weather.drift;
+        let rest = scale * factors.way(self.sector)[60] + weather.drift + self.jump.1;
+        let end = self.state.log_mid + libm::rint((rest + own_sd * z) * LOG_STEPS) as i64;
+        self.end_log_mid = self.within_range(end);
+        self.own_end = (self.end_log_mid - self.state.log_mid) as f64 / LOG_STEPS - rest;
+        self.own_sd = own_sd / libm::sqrt(60.0);
+
+        let follows = model.rate_volatility * (factors.log_volatility + log_own);
+        let burst = libm::exp(follows) * libm::pow(g, model.rate_tail) / rules.mean_rate;
+        let rate = self.rate * shape.1 * weather.rate * burst;
+        let trades_a_minute = 60.0 * model.trades * rate;
+        let known_sd = sd * libm::sqrt(1.0 - factors.own_share + factors.own_share * own * own);
+        self.spread = (model.spread * known_sd / libm::sqrt(trades_a_minute)).min(WIDEST);
+
+        self.mid_then = libm::exp(self.state.log_mid as f64 / LOG_STEPS);
+        self.own_at = (0.0, 0.0);
+        self.surprise = (0.0, 0);
+        self.last_ns = 0;
+        self.next_ns = MINUTE;
+        if self.state.halt.halted() {
+            // Nothing that was quoted before holds after.
+            self.bid = 0;
+            self.ask = 0;
+            return;
+        }
+        self.ticks = self.key.draws(Purpose::Ticks, minute);
+        self.arrivals.begin(rate * rules.immigrants);
+        self.next_ns = self.after_wait();
+    }
+
+    /// What happens at the instant at which a block begins, in its order.
+    pub(super) fn start(
+        &self,
+        rules: &Rules,
+        index: usize,
+        block: &Block,
+        events: &mut Vec<Event>,
+    ) {
+        let halt = self.state.halt;
+        let mut place = 0;
+        let mut put = |what| {
+            events.push(Event::at_start(place, index, what));
+            place += 1;
+        };
+        let auction = |at, share| self.auction(rules, block.day(), at, share);
+        if block.closing {
+            if !halt.halted() {
+                put(auction(Auction::Closing, CLOSING_SHARE));
+            }
+            put(What::Status(Status::Close));
+            return;
+        }
+        if block.opens_session() && has_status(rules.calendar) {
+            put(What::Status(Status::Open));
+            if !halt.halted() {
+                put(auction(Auction::Opening, OPENING_SHARE));
+            }
+        }
+        if halt.begins() {
+            put(What::Status(Status::Halt));
+        } else if halt.resumes() {
+            put(What::Status(Status::Resume));
+            put(auction(Auction::Reopening, OPENING_SHARE));
         }
     }
 
-    /// A trade within the quote of this instant.
-    #[inline]
-    fn trade(&mut self, bits: u64) -> What {
-        let side = if bits & 1 == 0 { Side::Buy } else { Side::Sell };
-        let price = match (bits >> 1 & 7, side) {
-            // One of eight is between bid and ask, where there is room.
-            (0, _) if self.ask - self.bid > 1 => self.bid + (self.ask - self.bid) / 2,
-            (_, Side::Buy) => self.ask,
-            (_, Side::Sell) => self.bid,
-        };
-        // Half of the trades are odd lots, the rest 1 to 9 round lots, each half as often.
-        let size = if bits >> 4 & 1 == 0 {
-            1 + (bits >> 5 & 127) as u32 * 99 / 128
-        } else {
-            100 * (1 + (bits >> 5 & 127 | 256).trailing_zeros())
-        };
-        What::Trade { price, size, side }
+    /// The print of an auction: at the mid, of a share of the day's usual volume.
+    fn auction(&self, rules: &Rules, day: u64, at: Auction, share: f64) -> What {
+        let ladder = &rules.ladder;
+        let mid = (self.mid_then * 1e9) as i64;
+        let step = ladder.band(mid).2;
+        let number = day * 3 + at as u64;
+        let luck = libm::exp(0.3 * self.key.draws(Purpose::Auction, number).normal());
+        let trades = self.rate * rules.model.trades * 60.0 * rules.minutes;
+        let size = trades * rules.sizes.mean(ladder.lot, ladder.odd_lots) * share * luck;
+        let lots = libm::rint(size / f64::from(ladder.lot)).clamp(1.0, 1e7) as u32;
+        What::Auction {
+            price: ladder.at_or_below(mid + step / 2),
+            size: lots * ladder.lot,
+            at,
+        }
     }
 
     /// Reflects a log mid that left its range.
@@ -264,38 +353,4 @@ impl Lane {
             log_mid
         }
     }
-}
-
-/// A first price in dollars, near what the symbol has been known for; not a quotation.
-fn known_price(symbol: &str) -> Option<f64> {
-    Some(match symbol {
-        "AAPL" => 225.0,
-        "MSFT" => 420.0,
-        "NVDA" => 135.0,
-        "AMZN" => 200.0,
-        "GOOGL" | "GOOG" => 175.0,
-        "META" => 560.0,
-        "TSLA" => 320.0,
-        "BRK.B" => 465.0,
-        "JPM" => 240.0,
-        "V" => 305.0,
-        "XOM" => 120.0,
-        "UNH" => 580.0,
-        "JNJ" => 155.0,
-        "WMT" => 85.0,
-        "PG" => 168.0,
-        "HD" => 400.0,
-        "KO" => 63.0,
-        "IBM" => 210.0,
-        "INTC" => 25.0,
-        "AMD" => 140.0,
-        "NFLX" => 820.0,
-        "DIS" => 110.0,
-        "SPY" => 590.0,
-        "QQQ" => 505.0,
-        "BTC-USD" => 95_000.0,
-        "ETH-USD" => 3_300.0,
-        "SOL-USD" => 240.0,
-        _ => return None,
-    })
 }

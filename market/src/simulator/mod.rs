@@ -1,131 +1,80 @@
 //! A synthetic market: a pure function of its settings and of time.
 //!
 //! # The model
-//! Per symbol, the logarithm of the mid is a random walk on a grid of seconds (linear within a
-//! second) with constant volatility: σ between 1 % and 2.5 % a session, steps that are the sum
-//! of four uniforms (Irwin–Hall, close to normal), and over the night a step of σ/2. Ticks
-//! arrive as a Poisson process of rate `ticks_per_second / symbols` a symbol; three of ten are
-//! trades, the rest quotes. A quote sets bid and ask around the mid, 1 to 4 basis points and at
-//! least one tick (0.01) apart; a trade prints at the bid, at the ask, or between them, of the
-//! quote that came before it. Where the calendar has opens and closes, each symbol has a status
-//! tick at both and nothing in between sessions. Real markets have fat tails, clustered
-//! volatility, bursts and an intraday shape; this one does not yet.
+//! First a grid of minutes. A symbol's return in a minute is the market's, its sector's and its
+//! own part ([`factors`], [`lane`]), each a Student t, times a volatility that all symbols share
+//! in part, that changes on scales from minutes to weeks, and rises when the market falls; rare
+//! jumps; a step over night. Within a minute, ticks come as a self-exciting process
+//! ([`arrivals`]) whose rate follows volatility and the hour ([`shape`]), and the mid bridges to
+//! the grid. Three of ten are trades, whose signs persist and push the mid by their surprise
+//! ([`flow`]). Quotes are on the exchange's ladder of prices ([`ladder`]), their spread moves
+//! with volatility. Auctions print at open, close and after halts ([`halt`]). Symbols' activity
+//! falls with their rank. [`Scenario`]s change all this for a time. [`Model`] holds the
+//! parameters; `examples/gates.rs` holds it to what is known of real markets.
 //!
 //! # What holds
-//! - Every draw is keyed by (seed, symbol's name, minute): the mids of a symbol do not depend
-//!   on which other symbols there are, nor on the rate.
+//! - Every draw is keyed by (seed, version of the model, name of symbol or factor, minute): the
+//!   grid of a symbol does not depend on which other symbols there are, nor on the rate; its
+//!   ticks depend on its own rate alone.
 //! - Ticks come out ordered by event time (then by the order of the symbols), each symbol's
-//!   times strictly increase, and `seq` counts from 0 per (run, symbol).
+//!   times do not decrease, and `seq` counts from 0 per (run, symbol).
 //! - What comes out does not depend on the steps in which [`Simulator::emit`] is called, nor on
 //!   a restart from a [`Checkpoint`].
 //! - The arithmetic is integers, IEEE basic operations and `libm`, so that all machines agree.
 
+mod arrivals;
+mod block;
 mod checkpoint;
 mod draws;
+mod event;
+mod factors;
+mod feed;
+mod flow;
+mod halt;
+mod ladder;
 mod lane;
+mod listing;
+mod model;
+mod scenario;
 mod settings;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::calendar::{Calendar, Session};
-use crate::tick::{self, Kind, Price, Size, Symbol, Tick};
+use crate::tick::{self, Kind, Symbol, Tick};
 
 pub use checkpoint::{Checkpoint, RestoreError};
+pub use listing::universe;
+pub use model::{Component, DayShape, Excitation, Model};
+pub use scenario::{Scenario, ScenarioKind, UnknownScenario};
 pub use settings::{Settings, SettingsError};
 
+use block::{Block, has_status};
 use checkpoint::SymbolState;
-use lane::{Event, Lane, What};
-
-/// Prices are whole numbers of 0.01.
-const TICK_STEPS: i64 = 10_000_000;
+use event::Event;
+use factors::Factors;
+use lane::{Lane, Rules};
+use scenario::Forecast;
+use shape::Shape;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 
 /// Ticks that a slot should hold at least, so that a visit to every symbol pays.
-const SLOT_TICKS: u64 = 8192;
-
-/// The unit in which the market is made: a minute of a session, or the instant of its close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Block {
-    session: Session,
-    start_ns: i64,
-    closing: bool,
-}
-
-impl Block {
-    /// The first block that ends after an instant.
-    fn ending_after(calendar: Calendar, ns: i64) -> Option<Block> {
-        let date = calendar.local_date(ns);
-        if let Some(session) = calendar.session(date)
-            && session.close_ns == ns
-            && has_status(calendar)
-        {
-            return Some(Block {
-                session,
-                start_ns: ns,
-                closing: true,
-            });
-        }
-        let session = calendar.session_closing_after(ns)?;
-        let into = (ns - session.open_ns).max(0);
-        let start_ns = session.open_ns + into / MINUTE * MINUTE;
-        Some(Block {
-            session,
-            start_ns,
-            closing: false,
-        })
-    }
-
-    fn end_ns(&self) -> i64 {
-        self.start_ns + if self.closing { 1 } else { MINUTE }
-    }
-
-    fn next(&self, calendar: Calendar) -> Option<Block> {
-        if !self.closing {
-            let start_ns = self.end_ns();
-            if start_ns < self.session.close_ns {
-                return Some(Block { start_ns, ..*self });
-            }
-            if has_status(calendar) {
-                return Some(Block {
-                    start_ns,
-                    closing: true,
-                    ..*self
-                });
-            }
-        }
-        let session = calendar.next_session(self.session.date)?;
-        Some(Block {
-            session,
-            start_ns: session.open_ns,
-            closing: false,
-        })
-    }
-
-    fn opens_session(&self) -> bool {
-        !self.closing && self.start_ns == self.session.open_ns
-    }
-
-    /// The number that keys the draws of a minute: minutes since 1970.
-    fn minute(&self) -> u64 {
-        self.start_ns.div_euclid(MINUTE) as u64
-    }
-}
-
-/// Whether the market opens and closes, and says so.
-fn has_status(calendar: Calendar) -> bool {
-    calendar != Calendar::AlwaysOpen
-}
+const SLOT_TICKS: u64 = 16_384;
 
 /// A synthetic market that has been played up to some instant.
 pub struct Simulator {
     settings: Settings,
+    rules: Rules,
+    forecast: Forecast,
+    shape: Shape,
+    factors: Factors,
     /// One a symbol, in the order of the settings.
     lanes: Vec<Lane>,
-    /// The next `seq` of each symbol.
-    seqs: Vec<u64>,
+    /// The next `seq` and the feed's next number of each symbol.
+    seqs: Vec<(u64, u64)>,
     /// Symbols that the settings no longer have; kept, should they come back.
     retired: BTreeMap<Symbol, SymbolState>,
     /// `None` when the calendar has come to its end.
@@ -140,6 +89,7 @@ pub struct Simulator {
     next: usize,
     /// The tick that each kind begins as.
     trade: Tick,
+    auction: Tick,
     quote: Tick,
     status: Tick,
 }
@@ -153,7 +103,7 @@ impl Simulator {
         settings.check()?;
         let start_ns = settings.start_ns;
         let block = Block::ending_after(settings.calendar, start_ns);
-        Ok(Simulator::at(settings, block, start_ns, BTreeMap::new()))
+        Simulator::at(settings, block, start_ns, None, BTreeMap::new())
     }
 
     /// The market as it was when the checkpoint was taken. A symbol that the checkpoint does not
@@ -184,26 +134,40 @@ impl Simulator {
             settings,
             block,
             checkpoint.until_ns,
+            Some(checkpoint.volatility),
             checkpoint.symbols,
-        ))
+        )?)
     }
 
     fn at(
         settings: Settings,
         block: Option<Block>,
         until_ns: i64,
+        volatility: Option<[i32; 3]>,
         mut states: BTreeMap<Symbol, SymbolState>,
-    ) -> Simulator {
-        let gap_ns = settings.symbols.len() as f64 * 1e9 / settings.ticks_per_second as f64;
+    ) -> Result<Simulator, SettingsError> {
+        let rates = settings.rates()?;
+        let rules = Rules::new(settings.model.clone(), settings.calendar);
+        let forecast = Forecast::new(&settings.scenarios);
+        let factors = Factors::new(settings.seed, &rules.model, rules.minutes, volatility);
         let mut lanes = Vec::with_capacity(settings.symbols.len());
         let mut seqs = Vec::with_capacity(settings.symbols.len());
-        for symbol in &settings.symbols {
+        for (symbol, &rate) in settings.symbols.iter().zip(&rates) {
             let state = states.remove(symbol);
-            seqs.push(state.as_ref().map_or(0, |state| state.seq));
-            lanes.push(Lane::new(&settings, symbol, gap_ns, state));
+            seqs.push(state.map_or((0, 0), |state| (state.seq, state.source_seq)));
+            let mut lane = Lane::new(settings.seed, &rules, symbol, rate, state);
+            if let (None, Some(block)) = (state, block)
+                && forecast
+                    .minute(block.start_ns, block.minutes_in(), Some(symbol))
+                    .halted
+            {
+                lane.begin_halted();
+            }
+            lanes.push(lane);
         }
-        let slot_ticks = SLOT_TICKS.max(lanes.len() as u64);
-        let slot_ns = (slot_ticks as f64 * 1e9 / settings.ticks_per_second as f64) as i64;
+        let slot_ticks = SLOT_TICKS.max(4 * lanes.len() as u64);
+        let slot_ns = slot_ticks as f64 * 1e9 / rates.iter().sum::<f64>();
+        let ladder = rules.ladder;
         let template = |kind| {
             let first = settings.symbols[0].clone();
             let run = Arc::clone(&settings.run);
@@ -214,13 +178,18 @@ impl Simulator {
             tick
         };
         let priced = |kind| Tick {
-            currency: Some("USD".into()),
+            currency: Some(ladder.currency.into()),
             ..template(kind)
         };
         let mut simulator = Simulator {
             trade: priced(Kind::Trade),
+            auction: priced(Kind::Trade),
             quote: priced(Kind::Quote),
             status: template(Kind::Status),
+            shape: Shape::new(rules.model.shape, 1, true),
+            rules,
+            forecast,
+            factors,
             settings,
             lanes,
             seqs,
@@ -228,14 +197,14 @@ impl Simulator {
             block,
             made_ns: i64::MIN,
             until_ns,
-            slot_ns: slot_ns.clamp(SECOND / 1000, MINUTE),
+            slot_ns: (slot_ns.min(MINUTE as f64) as i64).max(SECOND / 1000),
             slot: Vec::new(),
             next: 0,
         };
         if let Some(block) = block {
             simulator.begin(block);
         }
-        simulator
+        Ok(simulator)
     }
 
     /// Everything with an event time before this has been given out.
@@ -289,25 +258,43 @@ impl Simulator {
             .zip(&self.lanes)
             .zip(&self.seqs)
         {
-            symbols.insert(symbol.clone(), lane.state(seq));
+            let state = SymbolState {
+                seq: seq.0,
+                source_seq: seq.1,
+                ..lane.state()
+            };
+            symbols.insert(symbol.clone(), state);
         }
         Checkpoint::new(
             &self.settings,
             self.until_ns,
             self.block.map(|block| block.start_ns),
+            self.factors.states,
             symbols,
         )
     }
 
     /// Goes on to the block that follows.
-    fn enter(&mut self, block: Block) {
-        self.block = Some(block);
-        let overnight = block.opens_session() && has_status(self.settings.calendar);
-        let day = overnight.then(|| block.start_ns.div_euclid(24 * 60 * MINUTE) as u64);
-        for lane in &mut self.lanes {
-            lane.go_on(day);
+    fn enter(&mut self, next: Block) {
+        let from_minute = self.block.is_some_and(|block| !block.closing);
+        let opens = next.opens_session() && has_status(self.settings.calendar);
+        if from_minute {
+            self.factors.go_on();
         }
-        self.begin(block);
+        for (symbol, lane) in self.settings.symbols.iter().zip(&mut self.lanes) {
+            let halted = self
+                .forecast
+                .minute(next.start_ns, next.minutes_in(), Some(symbol))
+                .halted;
+            if from_minute {
+                lane.go_on(halted);
+            }
+            if opens {
+                lane.open(&self.rules, &self.factors, next.day(), halted);
+            }
+        }
+        self.block = Some(next);
+        self.begin(next);
     }
 
     /// Prepares the block's draws.
@@ -315,8 +302,23 @@ impl Simulator {
         self.made_ns = block.start_ns;
         self.slot.clear();
         self.next = 0;
-        for lane in &mut self.lanes {
-            lane.begin(block.minute(), block.closing);
+        if block.closing {
+            self.lanes.iter_mut().for_each(Lane::close);
+            return;
+        }
+        let minutes = block::minutes(&block.session);
+        if self.shape.minutes() != minutes {
+            let never_closes = !has_status(self.settings.calendar);
+            self.shape = Shape::new(self.rules.model.shape, minutes, never_closes);
+        }
+        let (minute, into) = (block.minute(), block.minutes_in());
+        let shape = self.shape.at(into);
+        let market = self.forecast.minute(block.start_ns, into, None);
+        self.factors
+            .begin(&self.rules.model, minute, shape.0, &market);
+        for (symbol, lane) in self.settings.symbols.iter().zip(&mut self.lanes) {
+            let weather = self.forecast.minute(block.start_ns, into, Some(symbol));
+            lane.begin(&self.rules, &self.factors, minute, shape, &market, &weather);
         }
     }
 
@@ -325,77 +327,22 @@ impl Simulator {
         self.slot.clear();
         self.next = 0;
         let end_ns = block.end_ns().min(self.made_ns + self.slot_ns);
-        let status = match (block.closing, block.opens_session()) {
-            (true, _) => Some(What::Close),
-            (false, true) if has_status(self.settings.calendar) => Some(What::Open),
-            _ => None,
-        };
         let begins = self.made_ns == block.start_ns;
         let until = end_ns - block.start_ns;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(status) = status.filter(|_| begins) {
-                self.slot.push(Event::new(0, index, 0, status));
+            if begins {
+                lane.start(&self.rules, index, &block, &mut self.slot);
             }
-            lane.make(index, until, &mut self.slot);
+            lane.make(&self.rules, &self.factors, index, until, &mut self.slot);
         }
         self.slot.sort_unstable_by_key(Event::order);
         self.made_ns = end_ns;
     }
-
-    /// Hands an event out as a tick.
-    #[inline]
-    fn give_out(
-        &mut self,
-        block: Block,
-        ts_event_ns: i64,
-        event: Event,
-        sink: &mut dyn FnMut(&Tick),
-    ) {
-        let lane = event.lane();
-        let seq = self.seqs[lane];
-        self.seqs[lane] = seq + 1;
-        let price = |ticks: u32| Price::from_steps(i64::from(ticks) * TICK_STEPS);
-        let tick = match event.what {
-            What::Quote {
-                bid,
-                ask,
-                bid_size,
-                ask_size,
-            } => {
-                let tick = &mut self.quote;
-                tick.bid_price = price(bid);
-                tick.ask_price = price(ask);
-                tick.bid_size = Some(Size::whole(bid_size));
-                tick.ask_size = Some(Size::whole(ask_size));
-                tick
-            }
-            What::Trade {
-                price: at,
-                size,
-                side,
-            } => {
-                let tick = &mut self.trade;
-                tick.price = price(at);
-                tick.size = Some(Size::whole(size));
-                tick.side = Some(side);
-                tick.trade_id = Some(itoa::Buffer::new().format(seq).into());
-                tick
-            }
-            What::Open | What::Close => {
-                let open = matches!(event.what, What::Open);
-                let tick = &mut self.status;
-                tick.status = Some(if open { tick::OPEN } else { tick::CLOSE }.into());
-                tick
-            }
-        };
-        tick.symbol.clone_from(&self.settings.symbols[lane]);
-        tick.seq = seq;
-        tick.ts_event_ns = ts_event_ns;
-        tick.ts_recv_ns = Some(ts_event_ns + i64::from(event.latency_ns));
-        tick.trade_date = block.session.date;
-        sink(tick);
-    }
 }
 
+#[cfg(test)]
+mod restart_tests;
+#[cfg(test)]
+mod scenario_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use serde_json::Value;
 use stockpipe_crds::pipeline::{Pipeline, Source as Spec};
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Checkpoint, RestoreError, Settings, Simulator};
+use stockpipe_market::simulator::{Checkpoint, Model, RestoreError, Settings, Simulator};
 use stockpipe_market::tick::{Symbol, Tick};
 
 use super::feed::{Feed, FeedError, Source, fingerprint};
@@ -64,6 +64,9 @@ impl Simulated {
             ticks_per_second: self.ticks_per_second,
             start_ns,
             run: run.into(),
+            universe: Vec::new(),
+            model: Model::default(),
+            scenarios: Vec::new(),
         }
     }
 
