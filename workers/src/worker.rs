@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use stockpipe_crds::pipeline::Pipeline;
+use stockpipe_crds::run_record::RunRecord;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -32,6 +33,13 @@ pub struct Invocation {
     /// The page of `analyze`.
     pub page: SocketAddr,
 }
+
+/// Name of the Kubernetes Job that a run belongs to, from the downward API.
+const JOB_NAME: &str = "STOCKPIPE_JOB_NAME";
+/// Where Kubernetes takes a container's last words from.
+const LAST_WORDS: &str = "/dev/termination-log";
+/// Longest sentence in the last words, in bytes: all of them fit 2 KiB.
+const LONGEST: usize = 512;
 
 /// Annotation that tells a worker which cluster, or which data directory, its pipeline is of.
 pub const CLUSTER_ID: &str = "stockpipe.dev/cluster-id";
@@ -120,12 +128,13 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
             .await
             .map_err(RoleError::from),
         "report" => {
-            let key = invocation.run.ok_or(
-                "the role `report` needs --run KEY, for instance report/daily-ohlcv@2026-11-20",
-            )?;
+            let key = match invocation.run {
+                Some(key) => key,
+                None => report::scheduled_key(&context, std::env::var(JOB_NAME).ok().as_deref())?,
+            };
             report::run(&context, &key)
                 .await
-                .map(|_| ())
+                .map(|outcome| leave_word(outcome.record))
                 .map_err(RoleError::from)
         }
         other => Err(format!(
@@ -135,6 +144,27 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     };
     serving.abort();
     result
+}
+
+/// Leaves a copy of a run's record where Kubernetes shows it; elsewhere there is no such file, and nothing is left.
+fn leave_word(record: RunRecord) {
+    let word = serde_json::to_vec(&brief(record)).expect("a run record has only string keys");
+    let file = std::fs::OpenOptions::new().write(true).open(LAST_WORDS);
+    if let Err(error) = file.and_then(|mut file| std::io::Write::write_all(&mut file, &word))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the run's record was not left in {LAST_WORDS}");
+    }
+}
+
+/// The record without its statement, and with a clipped error.
+fn brief(mut record: RunRecord) -> RunRecord {
+    record.query = None;
+    if let Some(error) = &mut record.error {
+        let end = error.message.floor_char_boundary(LONGEST);
+        error.message.truncate(end);
+    }
+    record
 }
 
 /// Cancels `shutdown` at SIGTERM or SIGINT.

@@ -36,9 +36,11 @@ use crate::store::{Store, StoreError};
 pub use athena::Rows;
 use athena::{Query, request_token};
 pub use record::{Held, Records};
-pub use schedule::{Due, key_at, keys_due, next_due};
+pub use schedule::{Due, key_at, key_of_job, keys_due, next_due};
 pub use sql::{PlaceholderError, statement};
 
+const NO_KEY: &str =
+    "the role `report` needs --run KEY, for instance report/daily-ohlcv@2026-11-20";
 /// How often the watermark is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// Rows of a result that are kept in memory; all of them are in its file.
@@ -149,6 +151,30 @@ pub async fn run(ctx: &Context, key: &str) -> Result<Outcome, ReportError> {
         () = ctx.shutdown.cancelled() => Err(ReportError::Stopped),
         ended = run.to_its_end() => ended,
     }
+}
+
+/// The run key of a scheduled run whose pipeline has one report, as the operator's CronJob gives it: from the name of
+/// its Job.
+///
+/// # Errors
+/// Where there is no such name, or it is not one that the CronJob made.
+pub fn scheduled_key(ctx: &Context, job: Option<&str>) -> Result<String, ReportError> {
+    let [report] = &ctx.pipeline.reports[..] else {
+        return Err(ReportError::Key(NO_KEY.to_owned()));
+    };
+    let Some(job) = job else {
+        return Err(ReportError::Key(NO_KEY.to_owned()));
+    };
+    let sessions = MarketSessions::of(&ctx.pipeline.market);
+    key_of_job(report, job, &sessions)
+        .map(|key| key.to_string())
+        .ok_or_else(|| {
+            ReportError::Key(format!(
+                "Job `{job}` was not made by the schedule of report `{}`, so its name tells no run: annotate the \
+                 pipeline with stockpipe.dev/run-now, for instance report/{}@2026-11-20#1",
+                report.name, report.name
+            ))
+        })
 }
 
 /// The newest interval of `report` that is over: by the clock, or by the

@@ -1,6 +1,6 @@
 //! When a report runs next, and which run that is: pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use stockpipe_crds::pipeline::Report;
 use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind, Sessions};
 
@@ -62,6 +62,22 @@ pub fn keys_due(
         from = at;
     }
     keys
+}
+
+/// The run that a CronJob's Job named `job` is for: Kubernetes ends the name with the schedule's time, in minutes
+/// since 1970. `None` where the name has no such ending, or the schedule does not fire at that time: a Job that
+/// somebody made by hand.
+#[must_use]
+pub fn key_of_job(report: &Report, job: &str, sessions: &dyn Sessions) -> Option<RunKey> {
+    let (_, minutes) = job.rsplit_once('-')?;
+    let minutes: i64 = minutes.parse().ok()?;
+    let at = Timestamp::from_second(minutes.checked_mul(60)?).ok()?;
+    let schedule = report.schedule.as_ref()?;
+    let before = at.checked_sub(SignedDuration::from_secs(1)).ok()?;
+    if schedule.cron.next(before, &schedule.time_zone) != Some(at) {
+        return None;
+    }
+    key_at(report, at, sessions)
 }
 
 #[cfg(test)]
@@ -137,5 +153,27 @@ mod tests {
         let now = at("2026-11-20T20:00:00Z");
         assert_eq!(next_due(&report, now, &sessions), None);
         assert!(keys_due(&report, now, at("2026-11-21T20:00:00Z"), 5, &sessions).is_empty());
+    }
+
+    #[test]
+    fn a_job_tells_its_run_by_the_minutes_in_its_name() {
+        let sessions = MarketSessions::of(&stockpipe_crds::pipeline::Market {
+            calendar: "XNYS".into(),
+            symbols: Vec::new(),
+        });
+        let report = report("30 16 * * 1-5");
+        // Friday, 20 November 2026, 16:30 in New York.
+        let at: Timestamp = "2026-11-20T21:30:00Z".parse().unwrap();
+        let minutes = at.as_second() / 60;
+        let key = key_of_job(&report, &format!("us-report-daily-{minutes}"), &sessions);
+        assert_eq!(key.unwrap().to_string(), "report/daily@2026-11-20");
+        for by_hand in [
+            "us-report-daily-manual",
+            "us-report-daily-1",
+            "us",
+            &format!("us-report-daily-{}", minutes + 1),
+        ] {
+            assert_eq!(key_of_job(&report, by_hand, &sessions), None, "{by_hand}");
+        }
     }
 }
