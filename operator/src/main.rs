@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
-                .unwrap_or_else(|_| "info,kube_runtime=warn".into()),
+                .unwrap_or_else(|_| "info,kube_runtime=warn,kube_client=off".into()),
         )
         .with_writer(std::io::stderr)
         .init();
