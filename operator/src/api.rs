@@ -99,7 +99,15 @@ pub async fn call<T>(
     action: impl Into<String>,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(LIMIT, call).await {
+    call_within(LIMIT, action, call).await
+}
+
+async fn call_within<T>(
+    limit: Duration,
+    action: impl Into<String>,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(limit, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(source)) => Err(ApiError::Refused {
             action: action.into(),
@@ -159,9 +167,10 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_call_without_an_answer_ends() {
-        let error = call("get Pod a/b", std::future::pending::<kube::Result<()>>())
+        let silence = std::future::pending::<kube::Result<()>>();
+        let error = call_within(Duration::from_millis(1), "get Pod a/b", silence)
             .await
             .unwrap_err();
         assert_eq!(error.reason(), "ApiServerUnreachable");

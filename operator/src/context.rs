@@ -14,6 +14,7 @@ use crate::apply::Applier;
 use crate::autoscaler::History;
 use crate::build::Monitoring;
 use crate::children::ChildCache;
+use crate::claims::Claims;
 use crate::metrics::SharedMetrics;
 use crate::pipeline_ref::PipelineRef;
 use crate::readiness::Readiness;
@@ -43,6 +44,8 @@ pub struct Context {
     pub monitoring: watch::Receiver<Monitoring>,
     /// UID of the namespace kube-system, where it may be read.
     pub cluster_id: Option<String>,
+    /// Namespaces whose pipelines this install runs.
+    pub claims: Claims,
     /// What is known of each pipeline beside its object.
     pub known: KnownPipelines,
 }

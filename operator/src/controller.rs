@@ -5,25 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::pipeline::{Pipeline, Provisioning};
 use stockpipe_crds::status::{StockPipelineStatus, WorkersStatus};
 
 use crate::api::ApiError;
-use crate::build::{self, Blueprint, Run, provision_job};
+use crate::autoscaler::{self, Decision, Signals};
+use crate::build::{self, Blueprint, Run, deployment, provision_job};
 use crate::child_kind::ChildKind;
 use crate::children::{Child, Children, JobDetail};
 use crate::context::{Context, Known};
 use crate::events;
 use crate::finalizer;
-use crate::labels::PAUSE_RECONCILE;
+use crate::labels::{PAUSE_RECONCILE, Role};
 use crate::pipeline_ref::PipelineRef;
 use crate::provision::{self, Progress};
+use crate::replay::{self, Replays};
 use crate::resources::{Applied, KubernetesResources};
 use crate::run_now::{self, Asked};
+use crate::sessions::MarketSessions;
 use crate::status::{self, Observation, Problem};
 use crate::teardown;
 use crate::validate::{self, Places};
@@ -72,6 +75,7 @@ struct Plan {
     landers: i32,
     outside_session: bool,
     asked: Asked,
+    replays: Replays,
 }
 
 /// Reconciles one pipeline.
@@ -166,9 +170,11 @@ fn validate(
 ) -> Result<Plan, validate::Invalid> {
     let pipeline = validate::resolved(resource)?;
     context.known.not_taken(&Places::of(resource, &pipeline))?;
+    let landers = landers(resource, &pipeline, found, context);
     let mut plan = Plan {
-        landers: resource.spec.consumer.replicas,
-        outside_session: false,
+        landers: landers.replicas,
+        outside_session: landers.outside_session,
+        replays: replay::replays(resource, &pipeline, &found.children, found.now),
         provision_job: None,
         progress: Progress::None,
         asked: run_now::asked(resource),
@@ -188,6 +194,60 @@ fn validate(
         plan.provision_job = Some(wanted);
     }
     Ok(plan)
+}
+
+/// How many landers should run: as the spec says, or as the autoscaler decides.
+fn landers(
+    resource: &StockPipeline,
+    pipeline: &Pipeline,
+    found: &Dereferenced,
+    context: &Context,
+) -> Decision {
+    let replicas = resource.spec.consumer.replicas;
+    let fixed = Decision {
+        replicas,
+        outside_session: false,
+        why: "spec.consumer.replicas",
+    };
+    let (Some(spec), Ok(sessions)) = (
+        &resource.spec.consumer.autoscaling,
+        MarketSessions::parse(&pipeline.market.calendar),
+    ) else {
+        return fixed;
+    };
+    let consumer = resource
+        .status
+        .as_ref()
+        .and_then(|status| status.consumer.as_ref());
+    let name = deployment::name(&pipeline.name, Role::Land);
+    let workload = found.children.workload(ChildKind::Deployment, &name);
+    let current = consumer
+        .and_then(|consumer| consumer.desired_replicas)
+        .unwrap_or(replicas);
+    if pipeline.suspend || found.paused {
+        return Decision {
+            replicas: current,
+            ..fixed
+        };
+    }
+    let signals = Signals {
+        spec,
+        sessions: &sessions,
+        current,
+        ready: workload.map_or(0, |workload| workload.ready),
+        partitions: pipeline.kafka.topic.partitions,
+        roll_age: pipeline.lake.roll.max_age,
+        reports: &found.known.reports,
+        now: found.now,
+    };
+    let of = PipelineRef::of(resource);
+    let decision = context.known.update(&of, |known| {
+        autoscaler::decide(&signals, &mut known.history)
+    });
+    if decision.replicas != current {
+        tracing::info!(pipeline = %of, from = current, to = decision.replicas, "scales the landers: {}", decision.why);
+    }
+    decision
 }
 
 fn job<'a>(children: &'a Children, name: &str) -> Option<(&'a Child, &'a JobDetail)> {
@@ -222,10 +282,10 @@ async fn build_and_apply(
     if found.paused {
         return Outcome::Paused(plan);
     }
-    let runs: Vec<Run> = match &plan.asked {
-        Asked::Run { run, .. } => vec![run.clone()],
-        _ => Vec::new(),
-    };
+    let mut runs: Vec<Run> = plan.replays.runs.clone();
+    if let Asked::Run { run, .. } = &plan.asked {
+        runs.push(run.clone());
+    }
     let prepared = build::build(&blueprint(resource, &plan, found, context, &runs));
     let uid = resource.uid().unwrap_or_default();
     let applied = context.applier.apply(prepared, &found.children, &uid).await;
@@ -341,6 +401,9 @@ fn observe(
         cluster_id: &found.cluster_id,
         workers: plan.map(|_| &found.workers),
         handled_run_now: handled,
+        settled: plan
+            .map(|plan| plan.replays.settled.clone())
+            .unwrap_or_default(),
         now: found.now,
     })
 }
@@ -385,8 +448,11 @@ impl Outcome {
 
 fn next_look(plan: &Plan, found: &Dereferenced) -> Duration {
     let wanted = plan.provision_job.as_deref().unwrap_or_default();
-    let again = job(&found.children, wanted).and_then(|(_, job)| provision::again_at(job));
-    let wait = again
+    let provision = job(&found.children, wanted).and_then(|(_, job)| provision::again_at(job));
+    let wait = [provision, plan.replays.again]
+        .into_iter()
+        .flatten()
+        .min()
         .and_then(|at| Duration::try_from(at.duration_since(found.now)).ok())
         .map_or(LOOK_AGAIN, |wait| wait + Duration::from_secs(1));
     wait.min(LOOK_AGAIN)

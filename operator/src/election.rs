@@ -25,6 +25,7 @@ pub struct LeaseHold {
     name: String,
     namespace: String,
     identity: String,
+    duration: Duration,
     seen: Option<(Lease, Instant)>,
 }
 
@@ -48,8 +49,15 @@ impl LeaseHold {
             name: name.to_owned(),
             namespace: namespace.to_owned(),
             identity: identity.to_owned(),
+            duration: LEASE_DURATION,
             seen: None,
         }
+    }
+
+    /// A renewal holds for `duration` instead of [`LEASE_DURATION`].
+    #[must_use]
+    pub fn lasting(self, duration: Duration) -> Self {
+        Self { duration, ..self }
     }
 
     /// Takes or renews the Lease where it may be.
@@ -107,7 +115,7 @@ impl LeaseHold {
             },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.clone()),
-                lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
+                lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
                 acquire_time: Some(now.clone()),
                 renew_time: Some(now),
                 lease_transitions: Some(0),
@@ -127,7 +135,7 @@ impl LeaseHold {
             spec.lease_transitions = Some(before.transitions.saturating_add(1));
         }
         spec.holder_identity = Some(holder.unwrap_or_default().to_owned());
-        spec.lease_duration_seconds = i32::try_from(LEASE_DURATION.as_secs()).ok();
+        spec.lease_duration_seconds = i32::try_from(self.duration.as_secs()).ok();
         spec.renew_time = Some(now);
         let action = format!("update Lease {}/{}", self.namespace, self.name);
         let parameters = PostParams::default();

@@ -16,6 +16,7 @@ use crate::status::transitions;
 pub async fn tell(context: &Context, resource: &StockPipeline, next: &StockPipelineStatus) {
     let last = resource.status.clone().unwrap_or_default();
     let pipeline = PipelineRef::of(resource);
+    let mut told: Vec<String> = Vec::new();
     for change in transitions(&last.conditions, &next.conditions) {
         let kind = if change.is_bad() {
             tracing::warn!(%pipeline, condition = %change.kind, status = %change.status, reason = %change.reason, "{}", change.message);
@@ -24,6 +25,10 @@ pub async fn tell(context: &Context, resource: &StockPipeline, next: &StockPipel
             tracing::info!(%pipeline, condition = %change.kind, status = %change.status, reason = %change.reason, "{}", change.message);
             EventType::Normal
         };
+        // `Ready` comes first, and for the reason of the part that is broken.
+        if told.contains(&change.reason) {
+            continue;
+        }
         let note = format!("{}: {}", change.kind, change.message);
         publish(
             context,
@@ -33,6 +38,7 @@ pub async fn tell(context: &Context, resource: &StockPipeline, next: &StockPipel
             note,
         )
         .await;
+        told.push(change.reason);
     }
     if let (Asked::Refused { why, text }, true) = (
         run_now::asked(resource),

@@ -1,5 +1,6 @@
 //! `stockpipe-operator`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,10 +20,8 @@ fn main() -> ExitCode {
     // Ignored: another provider can only have been installed by this same line.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
-                .unwrap_or_else(|_| "info,kube_runtime=warn".into()),
-        )
+        .with_env_filter(log_filter())
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -48,6 +47,15 @@ fn main() -> ExitCode {
             std::process::exit(1)
         }
     }
+}
+
+/// What `STOCKPIPE_LOG` says. The client logs each refusal a second time, and
+/// without what was tried.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    let wanted = std::env::var("STOCKPIPE_LOG").unwrap_or_default();
+    let wanted = if wanted.is_empty() { "info" } else { &wanted };
+    tracing_subscriber::EnvFilter::try_new(format!("kube_client=off,kube_runtime=warn,{wanted}"))
+        .unwrap_or_else(|_| "info,kube_client=off".into())
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

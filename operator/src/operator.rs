@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::runtime::events::{Recorder, Reporter};
@@ -14,11 +16,15 @@ use crate::api::find;
 use crate::apply::Applier;
 use crate::build::Monitoring;
 use crate::children::ChildCache;
+use crate::claims;
 use crate::context::Context;
+use crate::discovery;
 use crate::election::{LeaseHold, Lost, lead};
 use crate::health;
 use crate::labels::MANAGER;
 use crate::metrics::Metrics;
+use crate::poller;
+use crate::preflight::{self, attributes, is_allowed};
 use crate::readiness::Readiness;
 use crate::scope::Scope;
 use crate::settings::{Settings, WatchScope};
@@ -51,7 +57,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let readiness = Arc::new(Readiness::default());
     let cache = Arc::new(ChildCache::default());
     let (leads, leading) = watch::channel(false);
-    let (_monitoring, monitored) = watch::channel(Monitoring::default());
+    let (monitoring, monitored) = watch::channel(Monitoring::default());
     let context = Arc::new(Context {
         client: client.clone(),
         applier: Applier::new(client.clone(), cache.clone(), metrics.clone()),
@@ -68,6 +74,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         leads: leading.clone(),
         monitoring: monitored,
         cluster_id: cluster_id(&client).await,
+        claims: Default::default(),
         known: Default::default(),
         settings,
     });
@@ -78,11 +85,21 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         metrics,
         shutdown.clone(),
     ));
-    tokio::spawn(
-        shutdown
-            .clone()
-            .run_until_cancelled_owned(when_leading(context.clone(), scopes)),
+    let until_shutdown = |task: BoxFuture<'static, ()>| {
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(task));
+    };
+    for scope in &scopes {
+        until_shutdown(preflight::run(context.clone(), scope.clone()).boxed());
+    }
+    let discovered = discovery::run(
+        context.clone(),
+        scopes.clone(),
+        monitoring,
+        shutdown.clone(),
     );
+    until_shutdown(discovered.boxed());
+    until_shutdown(poller::run(context.clone(), scopes.clone()).boxed());
+    until_shutdown(when_leading(context.clone(), scopes).boxed());
     let hold = LeaseHold::new(
         client,
         &context.settings.pod_namespace,
@@ -109,12 +126,13 @@ fn scopes(context: &Arc<Context>, shutdown: &CancellationToken) -> Vec<Scope> {
         .collect()
 }
 
-/// Looks at every pipeline once this process leads.
+/// Claims the namespaces once this process leads; a claim that is held makes
+/// its pipelines be looked at.
 async fn when_leading(context: Arc<Context>, scopes: Vec<Scope>) {
     let mut leads = context.leads.clone();
     if leads.wait_for(|leads| *leads).await.is_ok() {
         context.metrics.leads(true);
-        scopes.iter().for_each(Scope::enqueue_all);
+        claims::run(context.clone(), scopes).await;
     }
 }
 
@@ -128,6 +146,11 @@ async fn client() -> Result<Client, OperatorError> {
 /// UID of the namespace kube-system, which names the cluster; `None` where it
 /// may not be read.
 async fn cluster_id(client: &Client) -> Option<String> {
+    let mut wanted = attributes("", "namespaces", "get", Some("kube-system"));
+    wanted.name = Some("kube-system".to_owned());
+    if !matches!(is_allowed(client, wanted).await, Ok(true)) {
+        return None;
+    }
     let api: Api<Namespace> = Api::all(client.clone());
     match find("get Namespace kube-system", api.get("kube-system")).await {
         Ok(namespace) => namespace?.metadata.uid,

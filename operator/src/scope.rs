@@ -240,12 +240,12 @@ impl Context {
     #[must_use]
     pub fn may_run(&self, namespace: Option<&str>) -> bool {
         let namespace = namespace.unwrap_or_default();
-        !(self.readiness.waits_for(&format!("watch {namespace} "))
+        let waits = self.readiness.waits_for(&format!("watch {namespace} "))
             || self.readiness.waits_for("watch * ")
-            || self.readiness.waits_for(&format!("claim {namespace} "))
             || self
                 .readiness
                 .waits_for(&format!("permission {namespace} "))
-            || self.readiness.waits_for("permission * "))
+            || self.readiness.waits_for("permission * ");
+        !waits && self.claims.holds(namespace)
     }
 }

@@ -76,6 +76,19 @@ impl WorkerReports {
         })
     }
 
+    /// What the landers say, by UID of the pod.
+    pub fn landers_by_pod(&self) -> impl Iterator<Item = (&str, &LandStatus)> {
+        self.by_pod
+            .iter()
+            .filter_map(|(uid, report)| match &report.answer {
+                Answer::Status(Some(status)) => match &status.role {
+                    RoleStatus::Land(land) => Some((uid.as_str(), land)),
+                    _ => None,
+                },
+                _ => None,
+            })
+    }
+
     /// What the producers say.
     pub fn producers(&self) -> impl Iterator<Item = &ProduceStatus> {
         self.statuses().filter_map(|status| match &status.role {

@@ -19,6 +19,7 @@ pub mod service_account;
 pub mod services;
 pub mod teardown;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use stockpipe_crds::StockPipeline;
@@ -69,6 +70,25 @@ pub enum Run {
         /// `<run key>#<attempt>`.
         run: String,
     },
+    /// In its CronJob's stead, because it was missed.
+    Missed {
+        /// Its report.
+        report: String,
+        /// Its schedule time.
+        at: Timestamp,
+        /// UID of the CronJob, which owns the Job.
+        cron_job_uid: String,
+    },
+}
+
+impl Run {
+    /// Its report.
+    #[must_use]
+    pub fn report(&self) -> &str {
+        match self {
+            Self::Now { report, .. } | Self::Missed { report, .. } => report,
+        }
+    }
 }
 
 impl Blueprint<'_> {
@@ -146,10 +166,12 @@ fn workers(blueprint: &Blueprint<'_>) -> Vec<Desired> {
         if report.schedule.is_some() {
             objects.push(Desired::new(cron_job::build(blueprint, report, &file)));
         }
-        for Run::Now { report: name, run } in blueprint.runs {
-            if *name == report.name {
-                objects.push(Desired::new(run_job::build(blueprint, report, &file, run)));
-            }
+        for run in blueprint
+            .runs
+            .iter()
+            .filter(|run| run.report() == report.name)
+        {
+            objects.push(Desired::new(run_job::build(blueprint, report, &file, run)));
         }
         objects.push(Desired::new(file));
     }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use stockpipe_crds::pipeline::Report;
 
 use super::pod::{self, Worker};
-use super::{Blueprint, config_map};
+use super::{Blueprint, Run, config_map, cron_job};
 use crate::labels::{self, Role};
+use crate::missed_runs;
 use crate::resources::hash_of_text;
 
 /// Times that a run's pod is started again. The same run goes on where the last
@@ -20,6 +22,8 @@ const RETRIES: i32 = 3;
 const AFTER_DEADLINE: u64 = 3_600;
 /// Seconds that a Job by hand is kept after its end.
 const KEPT: i32 = 86_400;
+/// Annotation by which Kubernetes tells a Job's schedule time.
+const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 /// Bytes that a run needs.
 const MEMORY: u64 = 192 << 20;
 
@@ -53,15 +57,44 @@ pub fn spec(
     (pod::labels(blueprint, &worker), spec)
 }
 
-/// The Job of a run that was asked for: `NAME-run-HASH`, one for each key and
-/// attempt.
+/// The Job of a run that the operator starts: of one that was asked for
+/// `NAME-run-HASH`, one for each key and attempt; of one that was missed the very
+/// Job that its CronJob would have made.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap, run: &str) -> Job {
-    let (labels, mut spec) = spec(blueprint, report, file, Some(run));
-    spec.ttl_seconds_after_finished = Some(KEPT);
-    let mut metadata = blueprint.meta(name(blueprint.name(), run), Some(Role::Report));
-    metadata.labels = Some(labels);
-    metadata.annotations = Some(BTreeMap::from([(labels::RUN.to_owned(), run.to_owned())]));
+pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap, run: &Run) -> Job {
+    match run {
+        Run::Now { run, .. } => {
+            let (labels, mut spec) = spec(blueprint, report, file, Some(run));
+            spec.ttl_seconds_after_finished = Some(KEPT);
+            let mut metadata = blueprint.meta(name(blueprint.name(), run), Some(Role::Report));
+            metadata.labels = Some(labels);
+            metadata.annotations = Some(BTreeMap::from([(labels::RUN.to_owned(), run.clone())]));
+            job(metadata, spec)
+        }
+        Run::Missed {
+            at, cron_job_uid, ..
+        } => {
+            let (labels, spec) = spec(blueprint, report, file, None);
+            let cron_job = cron_job::name(blueprint.name(), &report.name);
+            let name = missed_runs::job_name(&cron_job, *at);
+            let mut metadata = blueprint.meta(name, Some(Role::Report));
+            metadata.labels = Some(labels);
+            metadata.annotations =
+                Some(BTreeMap::from([(SCHEDULED.to_owned(), format!("{at:.0}"))]));
+            metadata.owner_references = Some(vec![OwnerReference {
+                api_version: "batch/v1".to_owned(),
+                kind: "CronJob".to_owned(),
+                name: cron_job,
+                uid: cron_job_uid.clone(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            }]);
+            job(metadata, spec)
+        }
+    }
+}
+
+fn job(metadata: ObjectMeta, spec: JobSpec) -> Job {
     Job {
         metadata,
         spec: Some(spec),
@@ -86,7 +119,13 @@ mod tests {
         let blueprint = blueprint(&sample);
         let report = &sample.pipeline.reports[0];
         let file = config_map::of_report(&blueprint, report);
-        let job = |run: &str| build(&blueprint, report, &file, run);
+        let job = |run: &str| {
+            let run = Run::Now {
+                report: report.name.clone(),
+                run: run.to_owned(),
+            };
+            build(&blueprint, report, &file, &run)
+        };
         let first = job("report/daily-ohlcv@2026-11-20#1");
         let pod = first.spec.unwrap().template.spec.unwrap();
         let args = pod.containers[0].args.clone().unwrap();
@@ -96,6 +135,28 @@ mod tests {
             first.metadata.name,
             job("report/daily-ohlcv@2026-11-20#2").metadata.name
         );
+    }
+
+    #[test]
+    fn a_missed_run_is_the_job_that_its_cron_job_would_have_made() {
+        let sample = Sample::full();
+        let blueprint = blueprint(&sample);
+        let report = &sample.pipeline.reports[0];
+        let file = config_map::of_report(&blueprint, report);
+        let run = Run::Missed {
+            report: report.name.clone(),
+            at: "2026-11-20T21:30:00Z".parse().unwrap(),
+            cron_job_uid: "cron-uid".into(),
+        };
+        let job = build(&blueprint, report, &file, &run);
+        let template = cron_job::build(&blueprint, report, &file).spec.job_template;
+        assert_eq!(job.spec, template.spec);
+        assert_eq!(job.metadata.labels, template.metadata.unwrap().labels);
+        assert_eq!(
+            job.metadata.name.as_deref(),
+            Some("us-equities-report-daily-ohlcv-29920170")
+        );
+        assert_eq!(job.metadata.owner_references.unwrap()[0].uid, "cron-uid");
     }
 
     #[test]

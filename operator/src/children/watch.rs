@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use kube::api::{Api, DynamicObject};
-use kube::runtime::watcher::{self, Event};
-use kube::Resource;
-use kube::core::{ApiResource, DynamicResourceScope, PartialObjectMeta};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::Client;
+use kube::Resource;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, DynamicResourceScope, PartialObjectMeta};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
 
 use super::cache::{ChildCache, Listing};
 use super::digest::{Child, digest, digest_metadata};

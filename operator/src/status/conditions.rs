@@ -84,7 +84,7 @@ pub(super) fn compute(seen: &Observation<'_>, status: &StockPipelineStatus) -> V
     ];
     verdicts.extend(monitored(seen).map(|verdict| ("Monitored", verdict)));
     let last = seen.last().conditions;
-    let generation = seen.resource.metadata.generation;
+    let generation = seen.generation();
     verdicts
         .into_iter()
         .map(|(kind, verdict)| condition(&last, kind, &verdict, generation, seen.now))

@@ -6,6 +6,8 @@ mod live;
 mod runs;
 mod write;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::status::{
@@ -67,6 +69,8 @@ pub struct Observation<'a> {
     pub workers: Option<&'a WorkersStatus>,
     /// Run by annotation that has been handled.
     pub handled_run_now: Option<String>,
+    /// Schedule times up to which runs are settled, of reports that catch up.
+    pub settled: BTreeMap<String, Timestamp>,
     /// Now.
     pub now: Timestamp,
 }
@@ -80,6 +84,20 @@ impl Observation<'_> {
     /// Whether the pipeline is suspended.
     fn suspended(&self) -> bool {
         self.resource.spec.suspend
+    }
+
+    /// The generation that this status is about: of a spec that is neither on
+    /// the cluster nor known to be wrong, nothing is said yet.
+    fn generation(&self) -> Option<i64> {
+        let seen = self.applied.is_some()
+            || self.problem.is_some()
+            || self.paused
+            || self.resource.metadata.deletion_timestamp.is_some();
+        if seen {
+            self.resource.metadata.generation
+        } else {
+            self.last().observed_generation
+        }
     }
 
     /// Whether topic, bucket and table are there, or are not ours to make.
@@ -97,10 +115,11 @@ pub fn compute(seen: &Observation<'_>) -> StockPipelineStatus {
     let land = deployment::name(name, Role::Land);
     let producers = seen.children.workload(ChildKind::StatefulSet, &produce);
     let landers = seen.children.workload(ChildKind::Deployment, &land);
-    let reports = fold_runs(&last.reports, &seen.resource.spec.reports, seen.children);
+    let mut reports = fold_runs(&last.reports, &seen.resource.spec.reports, seen.children);
+    runs::settle(&mut reports, &seen.settled);
     let live = LiveNumbers::of(seen.reports, seen.partitions);
     let mut status = StockPipelineStatus {
-        observed_generation: seen.resource.metadata.generation,
+        observed_generation: seen.generation(),
         phase: None,
         conditions: Vec::new(),
         cluster_id: Some(seen.cluster_id.to_owned()),

@@ -1,5 +1,7 @@
 //! What runs of reports came to, as their pods' last words say.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use stockpipe_crds::run_record::{RunRecord, RunState};
 use stockpipe_crds::spec::report::ReportSpec;
@@ -31,6 +33,26 @@ pub fn fold_runs(
             }
         })
         .collect()
+}
+
+/// Notes up to which schedule time the runs of each report are settled.
+pub(super) fn settle(reports: &mut Vec<ReportStatus>, settled: &BTreeMap<String, Timestamp>) {
+    for (name, at) in settled {
+        let at = Some(format!("{at:.0}"));
+        match reports.iter_mut().find(|known| known.name == *name) {
+            Some(known) => known.scheduled_through = at,
+            None => reports.push(ReportStatus {
+                name: name.clone(),
+                last_key: None,
+                state: None,
+                scheduled_through: at,
+                rows: None,
+                scanned_bytes: None,
+                cost_usd: None,
+                output: None,
+            }),
+        }
+    }
 }
 
 /// The record of the run of `report` that ended last, of those whose pods are

@@ -1,0 +1,109 @@
+//! The operator does what its Role allows and nothing else, and names what is
+//! missing.
+
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+use stockpipe_operator::preflight::PERMISSIONS;
+
+use crate::bed::{Bed, bed, smallest, until};
+
+const USER: &str = "system:serviceaccount:stockpipe:stockpipe-operator";
+
+async fn grant(bed: &Bed, namespace: &str, rules: Vec<Value>) {
+    let roles: Api<Role> = Api::namespaced(bed.client.clone(), namespace);
+    let bindings: Api<RoleBinding> = Api::namespaced(bed.client.clone(), namespace);
+    let role = json!({"metadata": {"name": "operator"}, "rules": rules});
+    let binding = json!({
+        "metadata": {"name": "operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
+    });
+    let parameters = PostParams::default();
+    roles
+        .create(&parameters, &serde_json::from_value(role).unwrap())
+        .await
+        .unwrap();
+    bindings
+        .create(&parameters, &serde_json::from_value(binding).unwrap())
+        .await
+        .unwrap();
+}
+
+fn rules(but: &str) -> Vec<Value> {
+    PERMISSIONS
+        .iter()
+        .filter(|(_, resource, _)| *resource != but)
+        .map(|(group, resource, verbs)| {
+            json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+        })
+        .collect()
+}
+
+async fn may_lead(bed: &Bed) {
+    let leases = json!({
+        "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]
+    });
+    let events = json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]});
+    grant(bed, &bed.system, vec![leases, events]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_its_role_alone_it_makes_every_child_and_is_refused_nothing() {
+    let mut bed = bed!("role");
+    grant(&bed, &bed.namespace, rules("")).await;
+    may_lead(&bed).await;
+    bed.act_as(USER);
+    let operator = bed.start();
+    let mut spec = smallest("role");
+    spec["lake"]["deletionPolicy"] = json!("Delete");
+    spec["reports"] =
+        json!([{"name": "daily", "builtin": "daily-ohlcv", "schedule": {"cron": "@daily"}}]);
+    bed.apply("demo", spec).await;
+    bed.finish_pods("provision").await;
+    bed.until_reason("demo", "Ready", "RollingOut").await;
+    bed.annotate("demo", "stockpipe.dev/teardown-deadline", "1s")
+        .await;
+    bed.pipelines()
+        .delete("demo", &Default::default())
+        .await
+        .unwrap();
+    until("the pipeline is gone", || async {
+        bed.pipelines()
+            .get_opt("demo")
+            .await
+            .ok()?
+            .is_none()
+            .then_some(())
+    })
+    .await;
+    let log = bed.running(operator).log();
+    assert!(!log.contains("forbidden"), "{log}");
+    assert_eq!(
+        bed.running(operator)
+            .count("stockpipe_operator_reconcile_errors_total{reason=\"Forbidden\""),
+        0.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_permission_is_named_and_nothing_is_tried() {
+    let mut bed = bed!("missing");
+    grant(&bed, &bed.namespace, rules("statefulsets")).await;
+    may_lead(&bed).await;
+    bed.act_as(USER);
+    let operator = bed.start();
+    bed.apply("demo", smallest("missing")).await;
+    let text = until("it says what is missing", || async {
+        let (code, text) = bed.running(operator).get("/readyz");
+        (code == 503 && text.contains("create statefulsets.apps")).then_some(text)
+    })
+    .await;
+    assert!(text.contains("install the chart's Role there"), "{text}");
+    assert!(!text.contains("deployments"), "{text}");
+    assert!(bed.pipelines().get("demo").await.unwrap().status.is_none());
+    let writes = bed
+        .running(operator)
+        .count("stockpipe_operator_writes_total");
+    assert_eq!(writes, 0.0);
+}
