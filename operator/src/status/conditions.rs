@@ -477,8 +477,8 @@ const EXPECTED: [&str; 10] = [
     "TearingDown",
 ];
 
-/// What changed between two statuses, for events. A pipeline that is new tells
-/// only what is not as it should be.
+/// What changed between two statuses, for events. That a part waits for another
+/// is told by `Ready` alone.
 #[must_use]
 pub fn transitions(last: &[Condition], next: &[Condition]) -> Vec<Transition> {
     next.iter()
@@ -493,6 +493,11 @@ pub fn transitions(last: &[Condition], next: &[Condition]) -> Vec<Transition> {
             status: next.status.clone(),
             reason: next.reason.clone(),
             message: next.message.clone(),
+        })
+        .filter(|change| {
+            change.is_bad()
+                || change.status == "True"
+                || matches!(change.kind.as_str(), "Ready" | "Paused")
         })
         .collect()
 }
@@ -570,5 +575,8 @@ mod tests {
             0
         );
         assert_eq!(count(&[ready], &[not_ready]), 1);
+        let mut waits = super::super::condition_of("Landing", "False");
+        waits.reason = "WaitingForProvision".into();
+        assert_eq!(count(&[], &[waits]), 0);
     }
 }
