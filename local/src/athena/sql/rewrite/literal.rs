@@ -1,7 +1,7 @@
 //! Literals, casts and patterns.
 
 use datafusion::sql::sqlparser::ast::{
-    self, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Spanned, TimezoneInfo, Value,
+    self, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, TimezoneInfo, Value,
     ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
