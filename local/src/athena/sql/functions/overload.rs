@@ -85,7 +85,7 @@ pub(in super::super) enum Returns {
 }
 
 impl Returns {
-    fn resolve(self, args: &[DataType]) -> DataType {
+    pub(super) fn resolve(self, args: &[DataType]) -> DataType {
         match self {
             Self::Varchar => DataType::Utf8,
             Self::Bigint => DataType::Int64,

@@ -1,14 +1,12 @@
 //! Each function's values, as Trino gives them.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Decimal128Type, i256};
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Signature, Volatility};
 
 use super::super::super::fault::Fault;
-use super::super::super::types::TIMESTAMP;
 use super::overload::{Call, TrinoFunction};
-use super::patterns::*;
 use super::table::table;
 use super::*;
 
