@@ -780,7 +780,8 @@ async fn a_log_that_was_cut_or_made_again_is_not_landed_in_silence() {
     bed.landed(300).await;
     lander.stop().await;
     assert_eq!(repair::diagnose(&ctx).await.unwrap(), Diagnosis::Sound);
-    let report = audited(&ctx).await;
+    // The numbers of these ticks leap, so only what was landed counts here.
+    let report = audit::verify(&ctx).await.unwrap();
     assert_eq!(report.total(|p| p.rows), 1_700);
 }
 

@@ -30,6 +30,16 @@ async fn running(bed: &Bed, spec: Value) {
     bed.apply("demo", spec).await;
     bed.finish_pods("provision").await;
     bed.until_reason("demo", "Ready", "RollingOut").await;
+    // A deletion before the controllers have made the workers' pods has nothing to stop.
+    let pods: Api<Pod> = bed.api();
+    for role in ["produce", "land", "analyze"] {
+        let of_role = ListParams::default().labels(&format!("app.kubernetes.io/component={role}"));
+        until("each worker has a pod", || async {
+            let list = pods.list(&of_role).await.ok()?;
+            (!list.items.is_empty()).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Pods are ended by hand: there is no kubelet.
