@@ -271,7 +271,6 @@ impl Pipeline {
     ///
     /// # Panics
     /// Where the command cannot be started.
-    #[must_use]
     pub fn verify(&self) -> (i32, Result<Value, String>) {
         let output = Command::new(binary("stockpipe"))
             .arg("verify")

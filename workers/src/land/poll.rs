@@ -609,13 +609,12 @@ impl Polling {
                 continue;
             };
             let next = flow.buffer.next();
-            let end = self
-                .p
-                .consumer
-                .context()
-                .end(partition)
-                .unwrap_or(next)
-                .max(next);
+            let known = self.p.consumer.context().end(partition);
+            // Until Kafka has told it, the lag is not 0 but unknown.
+            let Some(end) = known.or(flow.at_end.then_some(next)) else {
+                continue;
+            };
+            let end = end.max(next);
             let read_all = flow.at_end && flow.buffer.records() == 0;
             self.p.board.update(partition, |p| {
                 p.end = end;

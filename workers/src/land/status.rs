@@ -12,6 +12,9 @@ use crate::ledger::Claim;
 /// Sentences of one condition that are shown; the others are counted.
 const SENTENCES: usize = 3;
 
+/// The end of a partition of which Kafka has not told it yet.
+const END_UNKNOWN: i64 = -1;
+
 /// Something that needs eyes, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
@@ -63,12 +66,26 @@ struct State {
     conditions: BTreeMap<(Reason, Option<i32>), (String, Timestamp)>,
 }
 
+impl State {
+    /// Partitions whose end in Kafka is known.
+    fn known(&self) -> impl Iterator<Item = &PartitionStatus> {
+        self.partitions.values().filter(|p| p.end != END_UNKNOWN)
+    }
+}
+
 impl Board {
-    /// Changes what is shown of `partition`, which appears with the first change.
+    /// Changes what is shown of `partition`, which appears once its end in Kafka is known: before, its lag is not 0
+    /// but unknown.
     pub fn update(&self, partition: i32, change: impl FnOnce(&mut PartitionStatus)) {
         self.with(|state| {
-            let entry = state.partitions.entry(partition).or_default();
-            entry.partition = partition;
+            let entry = state
+                .partitions
+                .entry(partition)
+                .or_insert_with(|| PartitionStatus {
+                    partition,
+                    end: END_UNKNOWN,
+                    ..PartitionStatus::default()
+                });
             change(entry);
         });
     }
@@ -152,7 +169,7 @@ impl Board {
         let memory_budget = ctx.pipeline.consumer.memory_budget;
         self.with(|shown| {
             let role = RoleStatus::Land(LandStatus {
-                partitions: shown.partitions.values().cloned().collect(),
+                partitions: shown.known().cloned().collect(),
                 buffered_bytes,
                 memory_budget,
                 ..shown.totals.clone()
@@ -235,6 +252,19 @@ mod tests {
             "sentence 0; sentence 1; sentence 2; and 2 partitions more"
         );
         assert!(shown.iter().all(|c| !c.ok));
+    }
+
+    #[test]
+    fn a_partition_appears_once_its_lag_is_known() {
+        let board = Board::default();
+        let shown = || board.with(|state| state.known().map(|p| p.lag).collect::<Vec<_>>());
+        board.update(3, |p| p.position = 10);
+        assert!(shown().is_empty(), "unknown is not 0");
+        board.update(3, |p| {
+            p.end = 17;
+            p.lag = 7;
+        });
+        assert_eq!(shown(), [7]);
     }
 
     #[test]
