@@ -1,30 +1,70 @@
 //! Exchange sessions: on which dates a market trades, from when to when.
 //!
-//! Two calendars: `XNYS` (New York Stock Exchange, 1990 and later) and `24x7` (every UTC day
-//! is a session). Time-zone rules come from the database built into the binary.
+//! Ten exchanges by their MIC, and `24x7`, of which every UTC day is a session. Trading days
+//! follow from rules, a file an exchange, and where there are none from a table. Time-zone rules
+//! come from the database built into the binary.
 
+mod exchange;
+mod feast;
+mod hours;
+#[cfg(test)]
+mod tests;
+mod xasx;
+mod xbom;
+mod xbom_holidays;
+mod xetr;
+mod xhkg;
+mod xhkg_feasts;
+mod xlon;
 mod xnys;
+mod xpar;
+mod xtks;
+mod xtse;
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+
+pub use hours::{Phase, PhaseSpan};
 
 /// A market's calendar.
+///
+/// Hours are those of the exchange's clock today; see each exchange's file for earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Calendar {
-    /// New York Stock Exchange (MIC `XNYS`): 09:30–16:00 America/New_York.
+    /// New York Stock Exchange: 09:30–16:00 America/New_York.
     Xnys,
+    /// Nasdaq: as New York.
+    Xnas,
+    /// London Stock Exchange: 08:00–16:30 Europe/London.
+    Xlon,
+    /// Xetra, Frankfurt: 09:00–17:30 Europe/Berlin.
+    Xetr,
+    /// Tokyo Stock Exchange: 09:00–15:30 Asia/Tokyo, with lunch.
+    Xtks,
+    /// Euronext Paris: 09:00–17:30 Europe/Paris.
+    Xpar,
+    /// Stock Exchange of Hong Kong: 09:30–16:00 Asia/Hong_Kong, with lunch.
+    Xhkg,
+    /// Australian Securities Exchange: 10:00–16:00 Australia/Sydney.
+    Xasx,
+    /// Toronto Stock Exchange: 09:30–16:00 America/Toronto.
+    Xtse,
+    /// BSE, Bombay: 09:15–15:30 Asia/Kolkata.
+    Xbom,
     /// `24x7`: a session is a UTC day, and there is one every day.
     AlwaysOpen,
 }
 
 /// A name that is no calendar's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown calendar `{0}`; write XNYS (New York Stock Exchange) or 24x7")]
+#[error(
+    "unknown calendar `{0}`; write XNYS, XNAS, XLON, XETR, XTKS, XPAR, XHKG, XASX, XTSE, XBOM \
+     (an exchange by its MIC) or 24x7"
+)]
 pub struct UnknownCalendar(String);
 
 /// One session of a calendar.
@@ -34,25 +74,41 @@ pub struct Session {
     pub date: Date,
     /// Its first instant, nanoseconds since 1970-01-01T00:00:00Z.
     pub open_ns: i64,
-    /// The instant it ends, which no longer belongs to it.
+    /// The instant it ends, which no longer belongs to it. A closing auction may follow.
     pub close_ns: i64,
+    /// The break of the middle of the day: its first instant, and the one it ends.
+    pub lunch_ns: Option<(i64, i64)>,
+    /// The instant of its last trade: of its closing auction where that comes after the close.
+    pub last_trade_ns: i64,
 }
 
 impl Session {
-    /// Whether the instant lies in the session.
+    /// Whether the instant lies in the session, lunch included.
     pub fn contains(&self, ns: i64) -> bool {
         (self.open_ns..self.close_ns).contains(&ns)
     }
 }
 
-/// The last year for which sessions are computed: nanoseconds in 64 bits end in 2262.
+/// The last year for which rules are followed: nanoseconds in 64 bits end in 2262.
 const LAST_YEAR: i16 = 2199;
 
 impl Calendar {
     /// Every calendar.
-    pub const ALL: [Calendar; 2] = [Calendar::Xnys, Calendar::AlwaysOpen];
+    pub const ALL: [Calendar; 11] = [
+        Calendar::Xnys,
+        Calendar::Xnas,
+        Calendar::Xlon,
+        Calendar::Xetr,
+        Calendar::Xtks,
+        Calendar::Xpar,
+        Calendar::Xhkg,
+        Calendar::Xasx,
+        Calendar::Xtse,
+        Calendar::Xbom,
+        Calendar::AlwaysOpen,
+    ];
 
-    /// The calendar of that name: `XNYS` or `24x7`.
+    /// The calendar of that name: a MIC such as `XNYS`, or `24x7`.
     ///
     /// # Errors
     /// Where no calendar has that name.
@@ -64,66 +120,113 @@ impl Calendar {
     }
 
     /// The calendar's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Calendar::Xnys => "XNYS",
-            Calendar::AlwaysOpen => "24x7",
-        }
+    pub fn name(self) -> &'static str {
+        self.mic().unwrap_or("24x7")
+    }
+
+    /// What the calendar is of, in words.
+    pub fn title(self) -> &'static str {
+        self.exchange()
+            .map_or("every UTC day", |exchange| exchange.title)
     }
 
     /// The MIC of the exchange (ISO 10383), if the calendar is one's.
-    pub const fn mic(self) -> Option<&'static str> {
-        match self {
-            Calendar::Xnys => Some("XNYS"),
-            Calendar::AlwaysOpen => None,
-        }
+    pub fn mic(self) -> Option<&'static str> {
+        self.exchange().map(|exchange| exchange.mic)
     }
 
     /// The zone in which the exchange's clocks and dates are.
     pub fn time_zone(self) -> TimeZone {
-        static NEW_YORK: LazyLock<TimeZone> = LazyLock::new(|| {
-            TimeZoneDatabase::bundled()
-                .get("America/New_York")
-                .expect("the bundled database has every zone")
-        });
-        match self {
-            Calendar::Xnys => NEW_YORK.clone(),
-            Calendar::AlwaysOpen => TimeZone::UTC,
-        }
+        self.zone().clone()
     }
 
-    /// The first date that the calendar knows. Dates before it, and after the year 2199, have no
-    /// session.
+    fn zone(self) -> &'static TimeZone {
+        static UTC: TimeZone = TimeZone::UTC;
+        self.exchange()
+            .map_or(&UTC, |exchange| exchange.time_zone())
+    }
+
+    /// The first date that the calendar knows. Dates before it, and after
+    /// [`last_date`](Self::last_date), have no session.
     pub fn first_date(self) -> Date {
-        match self {
-            Calendar::Xnys => Date::constant(xnys::FIRST_YEAR, 1, 1),
-            Calendar::AlwaysOpen => Date::constant(1700, 1, 1),
-        }
+        self.exchange()
+            .map_or(Date::constant(1700, 1, 1), |exchange| exchange.first_date())
     }
 
-    /// The last date that the calendar knows.
+    /// The last date that the calendar knows: in 2199, but for Tokyo (2099: equinoxes), Hong Kong
+    /// (2049: lunar feasts) and Bombay (2026: holidays announced).
     pub fn last_date(self) -> Date {
-        Date::constant(LAST_YEAR, 12, 31)
+        self.exchange()
+            .map_or(Date::constant(LAST_YEAR, 12, 31), |exchange| {
+                exchange.last_date()
+            })
     }
 
     /// The session of a date; `None` where the market is closed all day, or the calendar does
     /// not reach.
     pub fn session(self, date: Date) -> Option<Session> {
-        if date < self.first_date() || date > self.last_date() {
-            return None;
-        }
-        let (open, close) = match self {
-            Calendar::Xnys => {
-                let close = xnys::close(date)?;
-                (date.at(9, 30, 0, 0), date.to_datetime(close))
-            }
-            Calendar::AlwaysOpen => (start_of(date), start_of(next(date))),
+        let Some(exchange) = self.exchange() else {
+            return (self.first_date()..=self.last_date())
+                .contains(&date)
+                .then(|| self.utc_day(date));
         };
+        let hours = exchange.hours(date)?;
+        let at = |time: Time| self.instant(date.to_datetime(time));
         Some(Session {
             date,
-            open_ns: self.instant(open),
-            close_ns: self.instant(close),
+            open_ns: at(hours.open),
+            close_ns: at(hours.close),
+            lunch_ns: hours.lunch.map(|(from, to)| (at(from), at(to))),
+            last_trade_ns: at(hours.last_trade()),
         })
+    }
+
+    /// A session of a market that never closes.
+    fn utc_day(self, date: Date) -> Session {
+        let close_ns = self.instant(start_of(next(date)));
+        Session {
+            date,
+            open_ns: self.instant(start_of(date)),
+            close_ns,
+            lunch_ns: None,
+            last_trade_ns: close_ns - 1,
+        }
+    }
+
+    /// The phases of a date's session in their order, without gaps; empty where it has none.
+    pub fn phases(self, date: Date) -> Vec<PhaseSpan> {
+        let span = |phase, start_ns, end_ns| PhaseSpan {
+            phase,
+            start_ns,
+            end_ns,
+        };
+        match self.exchange() {
+            Some(exchange) => exchange.hours(date).map_or_else(Vec::new, |hours| {
+                let at = |time: Time| self.instant(date.to_datetime(time));
+                hours
+                    .phases()
+                    .map(|(phase, from, to)| span(phase, at(from), at(to)))
+                    .collect()
+            }),
+            None => self
+                .session(date)
+                .map(|day| span(Phase::Continuous, day.open_ns, day.close_ns))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The phase at an instant; `None` where the exchange takes no orders.
+    pub fn phase_at(self, ns: i64) -> Option<Phase> {
+        let local = self.zone().to_datetime(timestamp(ns));
+        match self.exchange() {
+            Some(exchange) => exchange
+                .hours(local.date())?
+                .phases()
+                .find(|(_, from, to)| (*from..*to).contains(&local.time()))
+                .map(|(phase, ..)| phase),
+            None => self.session(local.date()).map(|_| Phase::Continuous),
+        }
     }
 
     /// The first session after a date.
@@ -152,7 +255,7 @@ impl Calendar {
 
     /// The exchange's date at an instant, session or not.
     pub fn local_date(self, ns: i64) -> Date {
-        self.time_zone().to_datetime(timestamp(ns)).date()
+        self.zone().to_datetime(timestamp(ns)).date()
     }
 
     /// The date that an instant counts for: the exchange's date if that has a session (before
@@ -210,25 +313,23 @@ impl Calendar {
     /// The watermark that proves a session complete: when no tick with an event time before it
     /// is still to come, all of the session has. `None` where the date has no session.
     ///
-    /// An exchange's closing status and its daily bars carry the instant of the close itself, so
-    /// that it must have passed; a UTC day ends before the next begins.
+    /// An exchange's closing status, closing auction and daily bars carry the instant of the close
+    /// or of the last trade itself, so that it must have passed; a UTC day ends before the next
+    /// begins.
     pub fn complete_at(self, date: Date) -> Option<i64> {
-        let session = self.session(date)?;
-        Some(match self {
-            Calendar::Xnys => session.close_ns + 1,
-            Calendar::AlwaysOpen => session.close_ns,
-        })
+        self.session(date).map(|session| session.last_trade_ns + 1)
     }
 
-    /// The event time of a session's daily bar: its close, or the last nanosecond of a UTC day.
+    /// The event time of a session's daily bar: its last trade's, or the last nanosecond of a UTC
+    /// day.
     pub fn daily_bar_at(self, date: Date) -> Option<i64> {
-        self.complete_at(date).map(|ns| ns - 1)
+        self.session(date).map(|session| session.last_trade_ns)
     }
 
     /// The instant of a date and time of the exchange's clock. Of two instants (clocks set
     /// back) the first; for none (clocks set forward) as far after the gap.
     pub fn instant(self, local: DateTime) -> i64 {
-        self.time_zone()
+        self.zone()
             .to_timestamp(local)
             .ok()
             .and_then(|instant| i64::try_from(instant.as_nanosecond()).ok())
@@ -268,157 +369,4 @@ fn next(date: Date) -> Date {
 
 fn previous(date: Date) -> Date {
     date.yesterday().unwrap_or(date)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jiff::civil::date;
-    use proptest::prelude::*;
-
-    fn ns(text: &str) -> i64 {
-        let instant: Timestamp = text.parse().expect("an instant");
-        i64::try_from(instant.as_nanosecond()).expect("within 64 bits")
-    }
-
-    #[test]
-    fn names_are_parsed_and_others_refused_with_a_sentence() {
-        assert_eq!(Calendar::parse("XNYS"), Ok(Calendar::Xnys));
-        assert_eq!("24x7".parse(), Ok(Calendar::AlwaysOpen));
-        assert_eq!(
-            Calendar::parse("XLON").map_err(|e| e.to_string()),
-            Err("unknown calendar `XLON`; write XNYS (New York Stock Exchange) or 24x7".to_owned())
-        );
-    }
-
-    #[test]
-    fn new_york_sessions_follow_daylight_saving() {
-        let winter = Calendar::Xnys
-            .session(date(2026, 11, 20))
-            .expect("a session");
-        assert_eq!(winter.open_ns, ns("2026-11-20T14:30:00Z"));
-        assert_eq!(winter.close_ns, ns("2026-11-20T21:00:00Z"));
-        let summer = Calendar::Xnys.session(date(2026, 7, 1)).expect("a session");
-        assert_eq!(summer.open_ns, ns("2026-07-01T13:30:00Z"));
-        assert_eq!(summer.close_ns, ns("2026-07-01T20:00:00Z"));
-        let half = Calendar::Xnys
-            .session(date(2026, 11, 27))
-            .expect("a session");
-        assert_eq!(half.close_ns, ns("2026-11-27T18:00:00Z"));
-    }
-
-    #[test]
-    fn a_round_the_clock_session_is_the_utc_day() {
-        let day = Calendar::AlwaysOpen
-            .session(date(2026, 11, 22))
-            .expect("a session");
-        assert_eq!(day.open_ns, ns("2026-11-22T00:00:00Z"));
-        assert_eq!(day.close_ns, ns("2026-11-23T00:00:00Z"));
-        assert_eq!(
-            Calendar::AlwaysOpen.window(day.date),
-            Some((day.open_ns, day.close_ns))
-        );
-        assert_eq!(
-            Calendar::AlwaysOpen.complete_at(day.date),
-            Some(day.close_ns)
-        );
-    }
-
-    #[test]
-    fn the_weekend_counts_for_monday() {
-        let calendar = Calendar::Xnys;
-        for (instant, trade_date) in [
-            ("2026-11-20T05:00:00Z", date(2026, 11, 20)),
-            ("2026-11-21T04:59:59Z", date(2026, 11, 20)),
-            ("2026-11-21T05:00:00Z", date(2026, 11, 23)),
-            ("2026-11-22T12:00:00Z", date(2026, 11, 23)),
-            ("2026-11-26T15:00:00Z", date(2026, 11, 27)),
-        ] {
-            assert_eq!(calendar.trade_date_at(ns(instant)), trade_date, "{instant}");
-        }
-        assert_eq!(
-            calendar.window(date(2026, 11, 23)),
-            Some((ns("2026-11-21T05:00:00Z"), ns("2026-11-24T05:00:00Z")))
-        );
-        assert_eq!(calendar.window(date(2026, 11, 22)), None);
-    }
-
-    #[test]
-    fn a_session_counts_as_closed_from_its_close_on() {
-        let calendar = Calendar::Xnys;
-        for (instant, newest) in [
-            ("2026-11-20T20:59:59.999999999Z", date(2026, 11, 19)),
-            ("2026-11-20T21:00:00Z", date(2026, 11, 20)),
-            ("2026-11-23T14:00:00Z", date(2026, 11, 20)),
-            ("2026-11-26T22:00:00Z", date(2026, 11, 25)),
-        ] {
-            assert_eq!(
-                calendar.newest_closed_session(ns(instant)),
-                Some(newest),
-                "{instant}"
-            );
-        }
-        assert_eq!(
-            Calendar::AlwaysOpen.newest_closed_session(ns("2026-11-22T00:00:00Z")),
-            Some(date(2026, 11, 21))
-        );
-    }
-
-    #[test]
-    fn the_next_session_to_close_is_the_open_one_or_the_next() {
-        let calendar = Calendar::Xnys;
-        for (instant, session) in [
-            ("2026-11-20T12:00:00Z", date(2026, 11, 20)),
-            ("2026-11-20T20:59:59Z", date(2026, 11, 20)),
-            ("2026-11-20T21:00:00Z", date(2026, 11, 23)),
-            ("2026-11-22T12:00:00Z", date(2026, 11, 23)),
-        ] {
-            let found = calendar
-                .session_closing_after(ns(instant))
-                .expect("a session");
-            assert_eq!(found.date, session, "{instant}");
-        }
-    }
-
-    #[test]
-    fn dates_beyond_the_calendar_have_no_session() {
-        for calendar in Calendar::ALL {
-            for date in [Date::MIN, date(1699, 12, 31), date(2200, 1, 3), Date::MAX] {
-                assert_eq!(calendar.session(date), None);
-                assert_eq!(calendar.window(date), None);
-            }
-            assert_eq!(calendar.next_session(Date::MAX), None);
-            assert_eq!(calendar.previous_session(Date::MIN), None);
-            assert!(calendar.next_session(Date::MIN).is_some());
-            assert!(calendar.previous_session(Date::MAX).is_some());
-            calendar.trade_date_at(i64::MIN);
-            calendar.trade_date_at(i64::MAX);
-        }
-        assert_eq!(Calendar::Xnys.session(date(1989, 12, 29)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn windows_tile_time_and_hold_exactly_their_trade_date(
-            at in 631_152_000_i64..2_082_758_400, nanosecond in 0_i64..1_000_000_000,
-        ) {
-            let ns = at * 1_000_000_000 + nanosecond;
-            for calendar in Calendar::ALL {
-                let date = calendar.trade_date_at(ns);
-                let (start, end) = calendar.window(date).expect("a trade date has a session");
-                prop_assert!(start <= ns && ns < end);
-                prop_assert_eq!(calendar.trade_date_at(start), date);
-                prop_assert_eq!(calendar.trade_date_at(end - 1), date);
-                let following = calendar.next_session(date).expect("a session");
-                prop_assert_eq!(calendar.trade_date_at(end), following.date);
-                prop_assert_eq!(calendar.window(following.date).expect("a session").0, end);
-                let session = calendar.session(date).expect("a session");
-                prop_assert!(start <= session.open_ns && session.close_ns <= end);
-                prop_assert_eq!(calendar.session_at(session.open_ns), Some(session));
-                prop_assert_eq!(
-                    calendar.previous_session(following.date).expect("a session"), session
-                );
-            }
-        }
-    }
 }

@@ -7,6 +7,8 @@
 
 use jiff::civil::{Date, Time, Weekday};
 
+use super::feast::{is_after_easter, is_weekend, nth};
+
 /// The first year whose sessions are known here.
 pub(super) const FIRST_YEAR: i16 = 1990;
 
@@ -39,8 +41,7 @@ const SPECIAL_EARLY_CLOSES: [Date; 3] = [
 
 /// When the exchange closes on a date, New York time; `None` where it does not open.
 pub(super) fn close(date: Date) -> Option<Time> {
-    let weekend = matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
-    if weekend || is_holiday(date) || SPECIAL_CLOSURES.binary_search(&date).is_ok() {
+    if is_weekend(date) || is_holiday(date) || SPECIAL_CLOSURES.binary_search(&date).is_ok() {
         return None;
     }
     Some(Time::constant(
@@ -74,7 +75,7 @@ fn is_holiday(date: Date) -> bool {
         }
         // Washington's Birthday.
         2 => nth(date, Weekday::Monday, 3),
-        3 | 4 => date == good_friday(year),
+        3 | 4 => is_after_easter(date, -2),
         // Memorial Day: the last Monday.
         5 => weekday == Weekday::Monday && day > 24,
         // Juneteenth, since 2022.
@@ -124,29 +125,6 @@ fn observed(date: Date, day: i8) -> bool {
 /// Whether this is the Monday on which a Sunday's holiday is observed.
 fn observed_on_monday(date: Date, day: i8) -> bool {
     date.weekday() == Weekday::Monday && date.day() == day + 1
-}
-
-/// Whether this is the `n`th such weekday of its month.
-fn nth(date: Date, weekday: Weekday, n: i8) -> bool {
-    date.weekday() == weekday && (date.day() - 1) / 7 == n - 1
-}
-
-/// The Friday before Easter Sunday, which the anonymous Gregorian algorithm finds
-/// (J. Meeus, "Astronomical Algorithms", 1991, chapter 8).
-fn good_friday(year: i16) -> Date {
-    let year = i32::from(year);
-    let a = year % 19;
-    let (b, c) = (year / 100, year % 100);
-    let (d, e) = (b / 4, b % 4);
-    let f = (b + 8) / 25;
-    let g = (b - f + 1) / 3;
-    let h = (19 * a + b - d - g + 15) % 30;
-    let (i, k) = (c / 4, c % 4);
-    let l = (32 + 2 * e + 2 * i - h - k) % 7;
-    let m = (a + 11 * h + 22 * l) / 451;
-    let n = h + l - 7 * m + 114;
-    let easter = Date::constant(year as i16, (n / 31) as i8, (n % 31 + 1) as i8);
-    easter.saturating_sub(jiff::Span::new().days(2))
 }
 
 #[cfg(test)]
