@@ -21,7 +21,9 @@ use crate::spec::{DeletionPolicy as DeletionPolicySpec, ProvisioningMode, StockP
 use crate::violation::Violation;
 
 /// Calendars that this version knows.
-const CALENDARS: [&str; 2] = ["XNYS", "24x7"];
+const CALENDARS: [&str; 11] = [
+    "XNYS", "XNAS", "XLON", "XETR", "XTKS", "XPAR", "XHKG", "XASX", "XTSE", "XBOM", "24x7",
+];
 
 /// Database of a pipeline that names none.
 const DATABASE: &str = "stockpipe";
@@ -46,8 +48,8 @@ pub fn resolve(pipeline: &StockPipeline) -> Result<Pipeline, Vec<Violation>> {
         found.push(Violation::new(
             "spec.market.calendar",
             format!(
-                "{calendar} is not supported in this version; write {}",
-                CALENDARS.join(" or ")
+                "{calendar} is not supported in this version; write one of {}",
+                CALENDARS.join(", ")
             ),
         ));
     }

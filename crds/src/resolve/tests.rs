@@ -212,8 +212,9 @@ fn schedules_that_cannot_fire_are_refused() {
 #[test]
 fn calendars_of_other_exchanges_are_refused_by_name() {
     assert_eq!(
-        refused("  lake: {bucket: acme}\n  market: {calendar: XLON}\n"),
-        "spec.market.calendar XLON is not supported in this version; write XNYS or 24x7"
+        refused("  lake: {bucket: acme}\n  market: {calendar: XSHG}\n"),
+        "spec.market.calendar XSHG is not supported in this version; write one of XNYS, XNAS, \
+         XLON, XETR, XTKS, XPAR, XHKG, XASX, XTSE, XBOM, 24x7"
     );
 }
 
