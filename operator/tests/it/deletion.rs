@@ -42,9 +42,22 @@ async fn running(bed: &Bed, spec: Value) {
     }
 }
 
+/// Keeps the workers' pods as a kubelet does while they drain: a pod that no
+/// node has would be gone the moment it is deleted.
+async fn hold_pods(bed: &Bed) {
+    let pods: Api<Pod> = bed.api();
+    let held = Patch::Merge(json!({"metadata": {"finalizers": ["tests.stockpipe.dev/drains"]}}));
+    for pod in pods.list(&ListParams::default()).await.unwrap().items {
+        pods.patch(&pod.name_any(), &PatchParams::default(), &held)
+            .await
+            .unwrap();
+    }
+}
+
 /// Pods are ended by hand: there is no kubelet.
 async fn remove_pods(bed: &Bed) {
     let pods: Api<Pod> = bed.api();
+    let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     let at_once = DeleteParams {
         grace_period_seconds: Some(0),
         ..DeleteParams::default()
@@ -60,6 +73,9 @@ async fn remove_pods(bed: &Bed) {
                 != Some("teardown")
             {
                 left = true;
+                let _ = pods
+                    .patch(&pod.name_any(), &PatchParams::default(), &released)
+                    .await;
                 let _ = pods.delete(&pod.name_any(), &at_once).await;
             }
         }
@@ -106,6 +122,7 @@ async fn workers_end_before_the_teardown_and_the_teardown_before_the_pipeline() 
             bed.pipelines().get("demo").await.unwrap().finalizers(),
             ["stockpipe.dev/teardown"]
         );
+        hold_pods(&bed).await;
         bed.pipelines().delete("demo", &parameters).await.unwrap();
         bed.until_reason("demo", "Ready", "Stopping").await;
         let jobs: Api<Job> = bed.api();
