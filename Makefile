@@ -34,11 +34,11 @@ test: setup ## Pass the tests that need nothing but Rust
 .PHONY: test-real
 test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Python clients
 	@scripts/setup real
-	@STOCKPIPE_REAL=1 cargo test -p stockpipe-tests --test e2e -- real:: --nocapture
+	@STOCKPIPE_REAL=1 cargo test --workspace --test e2e -- real:: --nocapture
 
 .PHONY: test-destruction
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
-	@STOCKPIPE_DESTRUCTION=1 cargo test -p stockpipe-tests --test e2e -- destruction:: --nocapture
+	@STOCKPIPE_DESTRUCTION=1 cargo test --workspace --test e2e -- destruction:: --nocapture
 
 .PHONY: image
 image: build ## Pack the binaries into an image archive, without Docker

@@ -31,7 +31,7 @@ pub mod worker_status;
 pub mod yaml;
 
 pub use pipeline::Pipeline;
-pub use resolve::{cluster_only_fields, resolve};
+pub use resolve::{CALENDARS, cluster_only_fields, resolve};
 pub use spec::StockPipeline;
 pub use violation::{LoadError, Violation};
 pub use yaml::{load, to_yaml, validate};

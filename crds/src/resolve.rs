@@ -21,7 +21,7 @@ use crate::spec::{DeletionPolicy as DeletionPolicySpec, ProvisioningMode, StockP
 use crate::violation::Violation;
 
 /// Calendars that this version knows.
-const CALENDARS: [&str; 11] = [
+pub const CALENDARS: [&str; 11] = [
     "XNYS", "XNAS", "XLON", "XETR", "XTKS", "XPAR", "XHKG", "XASX", "XTSE", "XBOM", "24x7",
 ];
 

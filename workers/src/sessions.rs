@@ -99,6 +99,12 @@ mod tests {
     }
 
     #[test]
+    fn the_calendars_that_the_spec_takes_are_those_there_are() {
+        let names = Calendar::ALL.map(Calendar::name);
+        assert_eq!(stockpipe_crds::CALENDARS, names);
+    }
+
+    #[test]
     fn a_session_in_new_york_is_its_hours_and_a_holiday_has_none() {
         let sessions = MarketSessions::parse("XNYS").unwrap();
         assert_eq!(

@@ -30,7 +30,7 @@ impl Block {
         let start_ns = session.open_ns + into / MINUTE * MINUTE;
         Some(Block {
             session,
-            start_ns,
+            start_ns: after_lunch(&session, start_ns),
             closing: false,
         })
     }
@@ -41,7 +41,7 @@ impl Block {
 
     pub(super) fn next(&self, calendar: Calendar) -> Option<Block> {
         if !self.closing {
-            let start_ns = self.end_ns();
+            let start_ns = after_lunch(&self.session, self.end_ns());
             if start_ns < self.session.close_ns {
                 return Some(Block { start_ns, ..*self });
             }
@@ -78,6 +78,14 @@ impl Block {
     /// The number that keys the draws of a session: days since 1970 of its open.
     pub(super) fn day(&self) -> u64 {
         self.session.open_ns.div_euclid(24 * 60 * MINUTE) as u64
+    }
+}
+
+/// The end of the break of the middle of the day for an instant in it; any other stays.
+fn after_lunch(session: &Session, ns: i64) -> i64 {
+    match session.lunch_ns {
+        Some((start, end)) if (start..end).contains(&ns) => end,
+        _ => ns,
     }
 }
 

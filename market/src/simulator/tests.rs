@@ -179,6 +179,28 @@ fn a_session_opens_trades_closes_and_is_silent_until_the_next() {
 }
 
 #[test]
+fn nothing_trades_over_lunch() {
+    let settings = settings(&["A", "B"], Calendar::Xtks, 5, "2026-11-19T15:00:00Z");
+    let ticks = market(&settings, "2026-11-20T15:00:00Z");
+    // 11:30 and 12:30 in Tokyo.
+    let (from, to) = (ns("2026-11-20T02:30:00Z"), ns("2026-11-20T03:30:00Z"));
+    assert!(ticks.iter().any(|tick| tick.ts_event_ns < from));
+    assert!(ticks.iter().any(|tick| tick.ts_event_ns >= to));
+    assert!(
+        ticks
+            .iter()
+            .all(|tick| !(from..to).contains(&tick.ts_event_ns))
+    );
+
+    // One that begins over lunch begins after it, with the same ticks.
+    let mut late = settings.clone();
+    late.start_ns = ns("2026-11-20T03:00:00Z");
+    let first = market(&late, "2026-11-20T15:00:00Z");
+    assert!(first.iter().all(|tick| tick.ts_event_ns >= to));
+    assert!(!first.is_empty());
+}
+
+#[test]
 fn the_rate_that_is_asked_for_is_the_mean_over_sessions() {
     // Seeds, not one long market: volatility takes a month to forget itself.
     let mut count = 0;

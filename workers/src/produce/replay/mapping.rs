@@ -283,7 +283,7 @@ impl Mapping {
         let session = self.calendar.session(self.calendar.local_date(ns))?;
         Some(if ns < session.open_ns {
             Session::Pre
-        } else if ns < session.close_ns {
+        } else if ns < session.last_trade_ns {
             Session::Regular
         } else {
             Session::Post
