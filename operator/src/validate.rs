@@ -208,9 +208,9 @@ mod tests {
                 "endpoints.glue",
             ),
             (
-                "{lake: {bucket: acme}, kafka: {bootstrapServers: 'k:1'}, market: {calendar: XLON}}",
+                "{lake: {bucket: acme}, kafka: {bootstrapServers: 'k:1'}, market: {calendar: XSHG}}",
                 "SpecInvalid",
-                "XLON is not supported",
+                "XSHG is not supported",
             ),
         ] {
             let (found, message) = reason(spec).unwrap_err();
