@@ -100,8 +100,9 @@ bench-market: setup ## Codecs and simulator, ticks a second on one core
 	@cargo bench -p stockpipe-market
 
 .PHONY: bench-pipeline
-bench-pipeline: build ## Produced and landed ticks a second in one process, with its memory
+bench-pipeline: build ## Produced and landed ticks a second in one process, and of a lander alone, with their memory
 	@scripts/bench-pipeline
+	@scripts/bench-lander
 
 .PHONY: clean
 clean: ## Remove the build cache
