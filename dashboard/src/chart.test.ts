@@ -3,6 +3,7 @@ import type { Bar } from "./api";
 import {
   area,
   candles,
+  daily,
   moved,
   scale,
   SLOT,
@@ -91,5 +92,24 @@ test("bars a day apart are labelled by date, others by time", () => {
     "2026-11-20",
     "20:59",
     "20:59:07",
+  ]);
+});
+
+test("bars a day apart are daily", () => {
+  const at = (time: number) => ({
+    time,
+    open: "1",
+    high: "1",
+    low: "1",
+    close: "1",
+    volume: "1",
+    vwap: null,
+    ticks: 1,
+  });
+  const day = 86_400_000;
+  expect([daily([at(0), at(day), at(4 * day)]), daily([at(0), at(60_000)]), daily([])]).toEqual([
+    true,
+    false,
+    false,
   ]);
 });

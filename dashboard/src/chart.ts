@@ -162,6 +162,12 @@ export function timeForm(times: readonly number[], interval: BarInterval): TimeF
   return apart > 43_200_000 ? "day" : interval === "1s" ? "second" : "minute";
 }
 
+/** Whether bars are a day apart, as a source of daily prices has them: nothing finer is there to choose. */
+export function daily(bars: readonly Bar[]): boolean {
+  const times = bars.map((bar) => bar.time);
+  return timeForm(times, "1m") === "day";
+}
+
 /** The UTC time of a bar in that form. */
 export function timeText(time: number, form: TimeForm): string {
   const at = new Date(time).toISOString();

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Bar, BarInterval } from "./api";
 import { Candles } from "./candles";
-import { moved } from "./chart";
+import { daily, moved } from "./chart";
 import { compact, decimal, direction, percent } from "./format";
 import type { View } from "./state";
 import { loadBars } from "./stream";
@@ -56,20 +56,24 @@ export function Detail({ view, symbol, onClose }: Props) {
             </span>
           )}
         </h2>
-        <div class="segments" role="group" aria-label="Length of a bar">
-          {(["1s", "1m"] as const).map((each) => (
-            <button
-              key={each}
-              type="button"
-              aria-pressed={interval === each}
-              onClick={() => {
-                setInterval(each);
-              }}
-            >
-              {each}
-            </button>
-          ))}
-        </div>
+        {daily(bars ?? []) ? (
+          <span class="count">daily bars</span>
+        ) : (
+          <div class="segments" role="group" aria-label="Length of a bar">
+            {(["1s", "1m"] as const).map((each) => (
+              <button
+                key={each}
+                type="button"
+                aria-pressed={interval === each}
+                onClick={() => {
+                  setInterval(each);
+                }}
+              >
+                {each}
+              </button>
+            ))}
+          </div>
+        )}
         <button type="button" class="close" aria-label="Close" title="Close" onClick={onClose}>
           <svg viewBox="0 0 16 16" aria-hidden="true">
             <path d="M4 4l8 8M12 4l-8 8" />

@@ -11,6 +11,7 @@ import {
   percent,
   places,
   rate,
+  room,
   soon,
 } from "./format";
 
@@ -35,6 +36,17 @@ describe("decimal", () => {
   test("an unknown value is a dash", () => {
     expect(decimal(null, 2)).toBe("–");
   });
+});
+
+test.each([
+  ["2506.850098", 2],
+  ["65000.123456", 2],
+  ["1.0851234", 5],
+  ["0.000012345", 9],
+  ["12.5", 4],
+  [null, 9],
+])("a price of %s has room for %d decimals", (value, digits) => {
+  expect(room(value)).toBe(digits);
 });
 
 test("places counts the digits after the point", () => {

@@ -13,6 +13,12 @@ export function places(value: Decimal | null): number {
   return point < 0 ? 0 : value.length - point - 1;
 }
 
+/** Digits after the point that there is room for: six significant digits, and cents always. */
+export function room(value: Decimal | null): number {
+  const whole = value === null ? "" : value.replace(/^-?0*/, "").replace(/\..*$/, "");
+  return whole === "" ? 9 : Math.max(2, 6 - whole.length);
+}
+
 /** `value` rounded half away from zero to `digits` decimals, with thousands separators. */
 export function decimal(value: Decimal | null, digits: number): string {
   if (value === null) return NONE;

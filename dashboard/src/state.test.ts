@@ -103,6 +103,14 @@ test("the shown precision never shrinks", () => {
   expect(coarse.rows.get("AAPL")?.places).toBe(4);
 });
 
+test("a price is shown with the precision that there is room for", () => {
+  const next = apply(fromSnapshot(snapshot), {
+    seq: 8,
+    rows: [{ symbol: "AAPL", last: "2506.850098" }],
+  });
+  expect(next.rows.get("AAPL")?.places).toBe(2);
+});
+
 test("sections that a delta leaves out stay as they were", () => {
   const view = fromSnapshot(snapshot);
   const next = apply(view, { seq: 8, history: [1, 2] });

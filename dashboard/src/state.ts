@@ -1,9 +1,9 @@
 // What the page shows, and how each message of the stream changes it. Pure.
 
 import type { Delta, Lake, Market, Pipeline, Report, Row, RowPatch, Snapshot } from "./api";
-import { places } from "./format";
+import { places, room } from "./format";
 
-/** A row of the table; `places` only grows, so that prices do not jump in width. */
+/** A row of the table; `places` only grows while there is room, so that prices do not jump in width. */
 export interface ViewRow extends Row {
   places: number;
 }
@@ -53,8 +53,9 @@ export function apply(view: View, delta: Delta): View {
 
 /** A snapshot's row as the table shows it. */
 export function viewRow(row: Row, atLeast: number): ViewRow {
-  const widest = Math.max(atLeast, places(row.last), places(row.bid), places(row.ask));
-  return { ...row, places: widest };
+  const prices = [row.last, row.bid, row.ask];
+  const widest = Math.max(atLeast, ...prices.map(places));
+  return { ...row, places: Math.min(widest, room(row.last ?? row.bid ?? row.ask)) };
 }
 
 function patched(row: ViewRow | undefined, patch: RowPatch): ViewRow {
