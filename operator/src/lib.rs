@@ -10,6 +10,7 @@ pub mod api;
 pub mod apply;
 pub mod autoscaler;
 pub mod build;
+pub mod check;
 pub mod child_kind;
 pub mod children;
 pub mod claims;

@@ -4,12 +4,20 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use stockpipe_operator::check::{self, CheckArgs};
 use stockpipe_operator::operator;
 use stockpipe_operator::settings::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.nth(1).is_some_and(|word| word == "check") {
+        let program = std::ffi::OsString::from("stockpipe-operator check");
+        return checked(&CheckArgs::parse_from(
+            std::iter::once(program).chain(words),
+        ));
+    }
     let settings = match Args::parse().into_settings() {
         Ok(settings) => settings,
         Err(error) => {
@@ -45,6 +53,29 @@ fn main() -> ExitCode {
             eprintln!("stockpipe-operator: {error}");
             // At once: a reconcile that is under way must not write any more.
             std::process::exit(1)
+        }
+    }
+}
+
+/// One line of what was found, and an exit code.
+fn checked(args: &CheckArgs) -> ExitCode {
+    // Ignored: another provider can only have been installed by this same line.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let found = match runtime {
+        Ok(runtime) => runtime.block_on(check::run(args)),
+        Err(error) => Err(format!("cannot start its thread: {error}")),
+    };
+    match found {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("stockpipe-operator check: {error}");
+            ExitCode::FAILURE
         }
     }
 }

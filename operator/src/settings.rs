@@ -7,7 +7,11 @@ use clap::Parser;
 
 /// Turns StockPipelines into workloads, jobs and a status.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "stockpipe-operator", version)]
+#[command(
+    name = "stockpipe-operator",
+    version,
+    after_help = "`stockpipe-operator check --operator URL` says whether an installation works."
+)]
 pub struct Args {
     /// Namespace whose pipelines are run; may be repeated. `*` is every
     /// namespace, and needs a ClusterRole.
