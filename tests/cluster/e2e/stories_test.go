@@ -9,6 +9,9 @@ func TestStories(t *testing.T) {
 	t.Run("a change touches the children that read it, and no other", changesTouchOnlyWhatReadsThem)
 	t.Run("what is deleted or edited by hand comes back, and what is someone's stays", driftIsUndone)
 	t.Run("an author names only secrets that they may read", authorsNameOnlyWhatTheyMayRead)
+	t.Run("suspend, pause and run-now do what they say", operatorsHandsOn)
+	t.Run("a rotated secret reaches who reads it, and nobody else", secretsRotate)
+	t.Run("deletion keeps or takes what the policy says", deletionKeepsItsWord)
 	t.Run("operators, API server and kubelet may fail", failuresAreOutlived)
 	t.Run("the operator asks for nothing that it may not have, and has no right that it does not use", rightsAreUsed)
 }
