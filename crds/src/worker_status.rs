@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::run_key::RunKey;
 use crate::run_record::RunState;
 
+/// Exit code of a worker that was refused: the same again would be refused again.
+pub const REFUSED_EXIT_CODE: u8 = 3;
+
 /// What a worker says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +82,8 @@ pub enum RoleStatus {
     Analyze(AnalyzeStatus),
     /// Runs a report.
     Report(ReportRunStatus),
+    /// Deletes what provision made.
+    Teardown(TeardownStatus),
 }
 
 /// What `provision` says.
@@ -94,6 +99,18 @@ pub struct ProvisionStatus {
     /// What a person should know, one phrase each.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// What `teardown` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TeardownStatus {
+    /// What was deleted, one phrase each.
+    #[serde(default)]
+    pub deleted: Vec<String>,
+    /// What stays, and why, one phrase each.
+    #[serde(default)]
+    pub stayed: Vec<String>,
 }
 
 /// What `produce` says.
@@ -240,6 +257,7 @@ mod tests {
             ),
             ("produce", RoleStatus::Produce(ProduceStatus::default())),
             ("land", RoleStatus::Land(LandStatus::default())),
+            ("teardown", RoleStatus::Teardown(TeardownStatus::default())),
             ("analyze", RoleStatus::Analyze(AnalyzeStatus::default())),
             (
                 "report",

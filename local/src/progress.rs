@@ -46,7 +46,10 @@ impl Numbers {
                         watermarks.push(partition.watermark);
                     }
                 }
-                RoleStatus::Provision(_) | RoleStatus::Analyze(_) | RoleStatus::Report(_) => {}
+                RoleStatus::Provision(_)
+                | RoleStatus::Analyze(_)
+                | RoleStatus::Report(_)
+                | RoleStatus::Teardown(_) => {}
             }
         }
         // A partition without a watermark holds the pipeline's back.

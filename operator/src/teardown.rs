@@ -185,7 +185,7 @@ fn stays_behind(resource: &StockPipeline) -> String {
         let (database, table) = (&pipeline.catalog.database, &pipeline.catalog.table);
         stays.push(format!("table {database}.{table}"));
     }
-    format!("delete by hand: {}", stays.join(", "))
+    format!("may stay behind: {}", stays.join(", "))
 }
 
 /// Says in the status, and where it is news by an event, how far it is.

@@ -361,6 +361,13 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// `GET /metrics`, or nothing while it does not answer.
+    #[must_use]
+    pub fn metrics(&self) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        runtime().block_on(async { reqwest::get(url).await.ok()?.text().await.ok() })
+    }
+
     /// `GET /status`, or nothing while it does not answer.
     #[must_use]
     pub fn status(&self) -> Option<Value> {

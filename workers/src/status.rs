@@ -1,4 +1,4 @@
-//! `GET /status` and `GET /healthz` of a worker.
+//! `GET /status`, `GET /metrics` and `GET /healthz` of a worker.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,11 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use stockpipe_crds::worker_status::WorkerStatus;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
 
 /// The newest status of one role, shared between the role and whoever shows it.
 #[derive(Clone)]
@@ -94,7 +97,7 @@ pub async fn bind(addr: SocketAddr) -> Result<tokio::net::TcpListener, ListenErr
         .map_err(|source| ListenError { addr, source })
 }
 
-/// Serves `/status` and `/healthz` until `shutdown`.
+/// Serves `/status`, `/metrics` and `/healthz` until `shutdown`.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     board: StatusBoard,
@@ -106,12 +109,38 @@ pub async fn serve(
             "/status",
             get(|State(board): State<StatusBoard>| async move { board.answer() }),
         )
-        .with_state(board);
+        .with_state(board.clone())
+        .merge(scrape(vec![board]));
+    listen(listener, app, shutdown).await;
+}
+
+/// Serves `/metrics` of all these roles, and nothing else, until `shutdown`.
+pub async fn serve_metrics(
+    listener: tokio::net::TcpListener,
+    boards: Vec<StatusBoard>,
+    shutdown: CancellationToken,
+) {
+    listen(listener, scrape(boards), shutdown).await;
+}
+
+/// `/metrics` of the roles that have said something.
+fn scrape(boards: Vec<StatusBoard>) -> axum::Router {
+    let answer = move || async move {
+        let statuses: Vec<_> = boards.iter().filter_map(StatusBoard::snapshot).collect();
+        (
+            [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
+            metrics::encode(&statuses),
+        )
+    };
+    axum::Router::new().route("/metrics", get(answer))
+}
+
+async fn listen(listener: tokio::net::TcpListener, app: axum::Router, shutdown: CancellationToken) {
     if let Err(error) = axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
     {
-        tracing::warn!(%error, "the status listener ended");
+        tracing::warn!(%error, "a listener ended");
     }
 }
 

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use serde::Serialize;
 use stockpipe_crds::pipeline::Pipeline;
 use stockpipe_crds::run_record::RunRecord;
+use stockpipe_crds::worker_status::{REFUSED_EXIT_CODE, TeardownStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::secrets::Secrets;
+use crate::service::ServiceError;
 use crate::status::StatusBoard;
-use crate::{analyze, failpoint, land, produce, provision, report, status};
+use crate::{analyze, failpoint, land, produce, provision, report, rotation, status, teardown};
 
 /// Any failure of a role, as one sentence.
 pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,6 +43,8 @@ const JOB_NAME: &str = "STOCKPIPE_JOB_NAME";
 const LAST_WORDS: &str = "/dev/termination-log";
 /// Longest sentence in the last words, in bytes: all of them fit 2 KiB.
 const LONGEST: usize = 512;
+/// Most of a list in the last words, in bytes.
+const LONGEST_LIST: usize = 900;
 
 /// Annotation that tells a worker which cluster, or which data directory, its pipeline is of.
 pub const CLUSTER_ID: &str = "stockpipe.dev/cluster-id";
@@ -67,6 +72,7 @@ pub fn main(invocation: Invocation) -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("STOCKPIPE_LOG")
                 .unwrap_or_else(|_| "info".into()),
         )
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -83,7 +89,10 @@ pub fn main(invocation: Invocation) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("stockpipe-worker: {error}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(ServiceError::Refused(_)) => ExitCode::from(REFUSED_EXIT_CODE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -119,7 +128,24 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
         context.status.clone(),
         CancellationToken::new(),
     ));
-    tokio::spawn(stop_on_signal(shutdown));
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    let lasting = matches!(invocation.role.as_str(), "produce" | "land" | "analyze");
+    // The producer speaks to Kafka alone.
+    if invocation.role != "produce" {
+        let Some(known) = rotation::wait(&context, &invocation.role, lasting).await? else {
+            // A Job whose pod is stopped must not count as done.
+            return if lasting {
+                Ok(())
+            } else {
+                Err(ServiceError::Stopped.into())
+            };
+        };
+        if lasting {
+            let aws = context.pipeline.aws.clone();
+            let secrets = context.secrets.clone();
+            tokio::spawn(rotation::watch(aws, secrets, known, shutdown));
+        }
+    }
     let result = match invocation.role.as_str() {
         "provision" => provision::run(&context).await.map_err(RoleError::from),
         "produce" => produce::run(&context).await.map_err(RoleError::from),
@@ -134,11 +160,15 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
             };
             report::run(&context, &key)
                 .await
-                .map(|outcome| leave_word(outcome.record))
+                .map(|outcome| leave_word(&brief(outcome.record)))
                 .map_err(RoleError::from)
         }
+        "teardown" => teardown::run(&context)
+            .await
+            .map(|status| leave_word(&listed(status)))
+            .map_err(RoleError::from),
         other => Err(format!(
-            "no role `{other}`: write provision, produce, land, analyze or report"
+            "no role `{other}`: write provision, produce, land, analyze, report or teardown"
         )
         .into()),
     };
@@ -146,15 +176,37 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     result
 }
 
-/// Leaves a copy of a run's record where Kubernetes shows it; elsewhere there is no such file, and nothing is left.
-fn leave_word(record: RunRecord) {
-    let word = serde_json::to_vec(&brief(record)).expect("a run record has only string keys");
+/// Leaves what came of it where Kubernetes shows it; elsewhere there is no such file, and nothing is left.
+fn leave_word(result: &impl Serialize) {
+    let word = serde_json::to_vec(result).expect("a result has only string keys");
     let file = std::fs::OpenOptions::new().write(true).open(LAST_WORDS);
     if let Err(error) = file.and_then(|mut file| std::io::Write::write_all(&mut file, &word))
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, "the run's record was not left in {LAST_WORDS}");
+        tracing::warn!(%error, "the result was not left in {LAST_WORDS}");
     }
+}
+
+/// The status as far as it fits; the log has all of it.
+fn listed(status: TeardownStatus) -> TeardownStatus {
+    TeardownStatus {
+        deleted: fitting(status.deleted),
+        stayed: fitting(status.stayed),
+    }
+}
+
+fn fitting(mut phrases: Vec<String>) -> Vec<String> {
+    let (count, mut bytes) = (phrases.len(), 0);
+    let fit = phrases.iter().take_while(|phrase| {
+        bytes += phrase.len() + 3;
+        bytes <= LONGEST_LIST
+    });
+    let fit = fit.count();
+    if fit < count {
+        phrases.truncate(fit);
+        phrases.push(format!("and {} more", count - fit));
+    }
+    phrases
 }
 
 /// The record without its statement, and with a clipped error.
@@ -181,4 +233,25 @@ pub async fn stop_on_signal(shutdown: CancellationToken) {
         _ = int.recv() => {}
     }
     shutdown.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_teardown_leaves_to_say_fits_its_last_words() {
+        let status = listed(TeardownStatus {
+            deleted: (0..100)
+                .map(|n| format!("Athena workgroup stockpipe-us-{n}"))
+                .collect(),
+            stayed: vec!["bucket lake, which has other objects".to_owned()],
+        });
+        assert!(
+            status.deleted.last().unwrap().ends_with(" more"),
+            "{status:?}"
+        );
+        assert_eq!(status.stayed.len(), 1);
+        assert!(serde_json::to_vec(&status).unwrap().len() <= 2_048);
+    }
 }

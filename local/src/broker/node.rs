@@ -14,8 +14,9 @@ use super::atomic_file;
 use super::group::coordinator::Coordinator;
 use super::group::membership::Settings;
 use super::group::offsets::Offsets;
+use super::log::partition::Refusal;
 use super::producer_ids::ProducerIds;
-use super::topics::{Checkpoint, Topics};
+use super::topics::{Checkpoint, Topic, Topics};
 use super::{BrokerError, Config};
 
 /// The id of the only node.
@@ -69,6 +70,10 @@ impl Node {
             Topics::open(directory.join("topics"), &checkpoint).map_err(BrokerError::Damaged)?;
         let offsets =
             Offsets::open(directory.join("offsets.jsonl")).map_err(damaged("offsets.jsonl"))?;
+        // A crash may have come between the deletion of a topic and this.
+        offsets
+            .forget(|topic| topics.get(topic).is_some())
+            .map_err(damaged("offsets.jsonl"))?;
         let producer_ids = ProducerIds::open(directory.join("producer-ids.json"))
             .map_err(damaged("producer-ids.json"))?;
         let cluster_id = cluster_id(&config).map_err(damaged("cluster.json"))?;
@@ -106,6 +111,19 @@ impl Node {
             *checkpoint = next;
         }
         flushed.into_iter().collect()
+    }
+
+    /// Deletes a topic, with what every group committed for it; blocking.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, Refusal> {
+        let offsets = &self.coordinator.offsets;
+        self.topics.delete(name, || {
+            if let Err(error) = offsets.forget(|topic| topic != name) {
+                tracing::error!(
+                    "cannot take the committed offsets of topic {name}, which was deleted, off their file: {error}; \
+                     the next start does"
+                );
+            }
+        })
     }
 
     /// Deletes what the topics' retention does not keep; blocking.

@@ -168,6 +168,12 @@ const CREATE_TOPICS: &[Field] = &[
     always(Fixed(1)),
 ];
 
+const DELETE_TOPICS: &[Field] = &[
+    since(Structs(&[always(Text), always(Fixed(16))]), 6),
+    (Texts, 0, 5),
+    always(Fixed(4)),
+];
+
 const INIT_PRODUCER_ID: &[Field] = &[
     always(Text),
     always(Fixed(4)),
@@ -216,6 +222,7 @@ fn fields(key: ApiKey) -> Option<&'static [Field]> {
         ApiKey::SyncGroup => SYNC_GROUP,
         ApiKey::ApiVersions => API_VERSIONS,
         ApiKey::CreateTopics => CREATE_TOPICS,
+        ApiKey::DeleteTopics => DELETE_TOPICS,
         ApiKey::InitProducerId => INIT_PRODUCER_ID,
         ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
         ApiKey::CreatePartitions => CREATE_PARTITIONS,

@@ -2,7 +2,8 @@
 //!
 //! `topics/<topic id>/topic.json` makes a topic: its name, partition count and
 //! configurations, replaced as a whole. Beside it each partition has a directory, made before
-//! the file names it.
+//! the file names it. A topic is deleted when its directory is renamed to `<topic id>.deleted`;
+//! what lies in it is then removed, after a crash at the next start.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -27,6 +28,9 @@ const MAX_PARTITIONS_IN_ALL: usize = 4_000;
 
 /// Longest topic name, as in Apache Kafka.
 const MAX_NAME: usize = 249;
+
+/// What the directory of a deleted topic ends in.
+const DELETED: &str = "deleted";
 
 /// A topic.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ pub(crate) type Checkpoint = BTreeMap<String, i64>;
 pub(crate) struct Topics {
     directory: PathBuf,
     by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
-    /// Held while a topic is created or changed.
+    /// Held while a topic is created, changed or deleted.
     change: Mutex<()>,
 }
 
@@ -125,6 +129,13 @@ impl Topics {
         let mut by_name = BTreeMap::new();
         for entry in fs::read_dir(&directory).map_err(|error| say(&directory, error))? {
             let path = entry.map_err(|error| say(&directory, error))?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == DELETED)
+            {
+                fs::remove_dir_all(&path).map_err(|error| say(&path, error))?;
+                continue;
+            }
             let file = path.join("topic.json");
             let Some(topic) =
                 atomic_file::read_json::<TopicFile>(&file).map_err(|error| say(&file, error))?
@@ -240,6 +251,29 @@ impl Topics {
             .map_err(|error| cannot_write(&topic.directory, &error))?;
         topic.state.write().partitions.extend(made);
         Ok(())
+    }
+
+    /// Deletes a topic: it is gone for good when this returns, whatever happens then. `forget` runs before another
+    /// topic of its name can be made.
+    pub(crate) fn delete(&self, name: &str, forget: impl FnOnce()) -> Result<Arc<Topic>, Refusal> {
+        let _change = self.change.lock();
+        let topic = self.get(name).ok_or_else(|| unknown_topic(name))?;
+        let doomed = topic.directory.with_extension(DELETED);
+        fs::rename(&topic.directory, &doomed)
+            .and_then(|()| atomic_file::sync_directory(&self.directory))
+            .map_err(|error| cannot_write(&topic.directory, &error))?;
+        self.by_name.write().remove(name);
+        for partition in topic.partitions() {
+            partition.close();
+        }
+        forget();
+        if let Err(error) = fs::remove_dir_all(&doomed) {
+            tracing::warn!(
+                "cannot remove {}, the log of a deleted topic: {error}; the next start removes it",
+                doomed.display()
+            );
+        }
+        Ok(topic)
     }
 
     /// Changes a topic's configurations by `edit`; with `only_check` nothing is kept.

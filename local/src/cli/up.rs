@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use stockpipe_crds::pipeline::Endpoint;
 use stockpipe_workers::context::Context;
 use stockpipe_workers::provision;
-use stockpipe_workers::status::StatusBoard;
+use stockpipe_workers::status::{self, StatusBoard};
 use stockpipe_workers::worker::RoleError;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,9 @@ pub(crate) struct UpArgs {
     /// Where the embedded Kafka listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     kafka_listen: SocketAddr,
+    /// Where `/metrics` of all roles is served, for Prometheus; port 0 takes a free one [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
     /// Embed these though the file names external ones.
     #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
     embed: Vec<Service>,
@@ -76,6 +79,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
     embed(&mut found, &args.embed);
     let embedded = found.embedded();
     check_page_port(args.listen).await?;
+    let metrics = match args.metrics {
+        Some(addr) => Some(status::bind(addr).await?),
+        None => None,
+    };
 
     let data = DataDir::own(&args.data.data)?;
     let plan = Plan {
@@ -122,7 +129,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
 
     let mut progress = Progress::new(started);
     announce(&progress, &found, &context, &endpoints, &data);
-    let result = run_roles(&args, &context, &mut progress).await;
+    if let Some(addr) = metrics.as_ref().and_then(|m| m.local_addr().ok()) {
+        progress.say(&format!("  Metrics  http://{addr}/metrics"));
+    }
+    let result = run_roles(&args, &context, metrics, &mut progress).await;
     progress.finish();
     cloud.shutdown().await;
     drop(data);
@@ -133,6 +143,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
 async fn run_roles(
     args: &UpArgs,
     context: &Context,
+    metrics: Option<tokio::net::TcpListener>,
     progress: &mut Progress,
 ) -> Result<ExitCode, CliError> {
     let mut signals = Signals::listen()?;
@@ -152,6 +163,14 @@ async fn run_roles(
         progress.say("spec.suspend is true: nothing is produced or landed.");
     }
     let mut supervisor = Supervisor::start(context, args.listen);
+    if let Some(listener) = metrics {
+        let boards = supervisor.boards().cloned().collect();
+        tokio::spawn(status::serve_metrics(
+            listener,
+            boards,
+            context.shutdown.clone(),
+        ));
+    }
     let mut reports = Scheduler::start(context).await?;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let failure: Option<RoleError> = loop {
@@ -209,10 +228,7 @@ fn embed(found: &mut PipelineFile, services: &[Service]) {
 
 /// Says at once what the page's own listener would say only after provisioning.
 async fn check_page_port(addr: SocketAddr) -> Result<(), CliError> {
-    stockpipe_workers::status::bind(addr)
-        .await
-        .map(drop)
-        .map_err(CliError::from)
+    status::bind(addr).await.map(drop).map_err(CliError::from)
 }
 
 fn announce(

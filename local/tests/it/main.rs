@@ -8,4 +8,5 @@ mod page;
 mod produce;
 mod provision;
 mod report;
+mod teardown;
 mod topic;

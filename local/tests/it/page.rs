@@ -413,6 +413,12 @@ async fn land(page: &Page) {
         files: 2,
         bytes: 1000,
     };
+    // As a lander does: a day's summary is there before the tip says that the day has ended.
+    ledger
+        .partition(topic, 0)
+        .put_summary(&day(19, 100))
+        .await
+        .unwrap();
     for (partition, rows) in [(0, 10), (1, 20)] {
         let watermark = Some(START + rows as i64 * SECOND);
         let tip = Tip {
@@ -433,11 +439,6 @@ async fn land(page: &Page) {
             .await
             .unwrap();
     }
-    ledger
-        .partition(topic, 0)
-        .put_summary(&day(19, 100))
-        .await
-        .unwrap();
     let record: RunRecord = serde_json::from_value(json!({
         "runKey": "report/daily-ohlcv@2026-11-19",
         "attempt": 0,

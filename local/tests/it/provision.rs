@@ -107,7 +107,8 @@ async fn the_first_time_everything_is_made_and_the_second_time_nothing() {
         .await
         .unwrap();
     let left: Vec<_> = left.contents().iter().filter_map(|o| o.key()).collect();
-    assert_eq!(left, ["_stockpipe/owners/us/ticks.json"]);
+    let topic = format!("_stockpipe/{lake_id}/topic.json");
+    assert_eq!(left, [topic.as_str(), "_stockpipe/owners/us/ticks.json"]);
     cloud.stop().await;
 }
 

@@ -78,6 +78,15 @@ pub async fn grow(bootstrap: &str, topic: &str, partitions: usize) {
     assert!(grown[0].is_ok(), "{grown:?}");
 }
 
+/// Deletes a topic.
+pub async fn delete(bootstrap: &str, topic: &str) {
+    let deleted = admin(bootstrap)
+        .delete_topics(&[topic], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(deleted[0].is_ok(), "{deleted:?}");
+}
+
 /// Everything that lies in a topic, in the order of each partition.
 #[derive(Debug, Default)]
 pub struct Contents {

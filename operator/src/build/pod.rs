@@ -299,7 +299,11 @@ fn volumes(blueprint: &Blueprint<'_>, worker: &Worker<'_>) -> Vec<Volume> {
         }),
         ..VolumeProjection::default()
     };
-    let secret = blueprint.pipeline.aws.credentials_secret.as_ref();
+    // The producer speaks to Kafka alone.
+    let secret = match worker.role {
+        Role::Produce => None,
+        _ => blueprint.pipeline.aws.credentials_secret.as_ref(),
+    };
     let credentials = secret.map(|secret| VolumeProjection {
         secret: Some(SecretProjection {
             name: secret.clone(),
@@ -459,6 +463,9 @@ mod tests {
             secret.items.unwrap()[0].path,
             "secrets/aws/AWS_ACCESS_KEY_ID"
         );
+        let producer = template(&blueprint(&sample), &worker(Role::Produce, &sample));
+        let files = producer.spec.unwrap().volumes.unwrap()[0].projected.clone();
+        assert_eq!(files.unwrap().sources.unwrap().len(), 1);
     }
 
     #[test]

@@ -77,6 +77,8 @@ fn spec(full: &StockPipelineSpec, role: Role, report: Option<&str>) -> StockPipe
             spec.market = full.market.clone();
             spec.source = full.source.clone();
             spec.catalog = Default::default();
+            // It speaks to Kafka alone: no secret, no endpoint of AWS is its business.
+            spec.aws = Default::default();
         }
         Role::Land => {
             spec.lake = LakeSpec {

@@ -2,11 +2,15 @@
 //! file have no owner: with one, a foreground deletion would collect them
 //! before they have done their work.
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule,
+};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use stockpipe_crds::worker_status::REFUSED_EXIT_CODE;
 
 use super::pod::{self, Worker};
 use super::{Blueprint, config_map, service_account};
+use crate::children::CONTAINER;
 use crate::labels::Role;
 use crate::resources::{Desired, hash_of_text};
 
@@ -48,6 +52,7 @@ pub fn build(blueprint: &Blueprint<'_>) -> Vec<Desired> {
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(RETRIES),
+            pod_failure_policy: Some(gives_up_when_refused()),
             template: pod::template(blueprint, &worker),
             ..JobSpec::default()
         }),
@@ -56,6 +61,21 @@ pub fn build(blueprint: &Blueprint<'_>) -> Vec<Desired> {
     objects.push(Desired::new(file));
     objects.push(Desired::new(job));
     objects
+}
+
+/// What belongs to another pipeline is refused at every try: the first one ends the Job.
+fn gives_up_when_refused() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![PodFailurePolicyRule {
+            action: "FailJob".to_owned(),
+            on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                container_name: Some(CONTAINER.to_owned()),
+                operator: "In".to_owned(),
+                values: vec![i32::from(REFUSED_EXIT_CODE)],
+            }),
+            ..PodFailurePolicyRule::default()
+        }],
+    }
 }
 
 /// Name of the Job.

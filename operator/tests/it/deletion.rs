@@ -160,7 +160,7 @@ async fn after_its_deadline_a_pipeline_is_released_and_what_stays_is_named() {
     until_gone(&bed, "demo").await;
     let log = bed.running(operator).log();
     assert!(
-        log.contains("delete by hand: s3://bucket-deadline/demo/ticks"),
+        log.contains("may stay behind: s3://bucket-deadline/demo/ticks"),
         "{log}"
     );
     assert_eq!(

@@ -8,6 +8,7 @@ use std::process::Output;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use stockpipe_crds::worker_status::REFUSED_EXIT_CODE;
 use stockpipe_tests::process::until;
 use stockpipe_tests::python::text;
 use stockpipe_tests::stack::{Cloud, Pipeline, Services};
@@ -16,8 +17,13 @@ use crate::up::{stockpipe, up};
 
 /// Asserts that `output` is a failure told in one line that holds every one of `words`.
 fn one_sentence(output: &Output, words: &[&str]) {
+    one_sentence_and(1, output, words);
+}
+
+/// The same, with another exit code.
+fn one_sentence_and(code: i32, output: &Output, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(code), "{said}");
     let lines: Vec<_> = said
         .lines()
         .filter(|l| l.starts_with("stockpipe"))
@@ -292,7 +298,9 @@ fn a_prefix_owned_by_another_pipeline_is_refused() {
             cloud.services(),
             &json!({"lake": {"bucket": "lake-first", "prefix": prefix}}),
         );
-        one_sentence(
+        // An exit code of its own: a Job gives up at once, for the next try would be refused as well.
+        one_sentence_and(
+            i32::from(REFUSED_EXIT_CODE),
             &second.run("provision"),
             &["first/ticks", "tests/default/first"],
         );

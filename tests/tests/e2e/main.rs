@@ -1,6 +1,6 @@
 //! Stories of users, on real processes.
 //!
-//! `up`, `prices` and `bad_input` run with `make test`; `destruction` and `real`
+//! `up`, `prices`, `bad_input` and `rotation` run with `make test`; `destruction` and `real`
 //! are tiers of their own (`make test-destruction`, `make test-real`) and say
 //! loudly when they are skipped.
 
@@ -10,5 +10,6 @@ mod bad_input;
 mod destruction;
 mod prices;
 mod real;
+mod rotation;
 mod tier;
 mod up;

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod reader;
+pub(crate) mod topics;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

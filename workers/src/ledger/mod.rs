@@ -13,6 +13,7 @@ mod model;
 pub mod owner;
 pub mod period;
 pub mod tip;
+pub mod topic_record;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use decide::{Action, Chain, Event, Link, decide};
 pub use owner::Owner;
 pub use period::Period;
 pub use tip::{DaySummary, Tip};
+pub use topic_record::TopicRecord;
 
 use crate::store::{Store, StoreError};
 

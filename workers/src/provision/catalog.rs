@@ -8,13 +8,16 @@ use aws_sdk_glue::types::{Column, DatabaseInput, SerDeInfo, StorageDescriptor, T
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use stockpipe_crds::pipeline::{Format, Lake, PartitionBy};
 
-use super::{Mode, Notes, ProvisionError, Service};
+use super::{Mode, Notes};
 use crate::context::Context;
+use crate::service::{Service, ServiceError};
 
-/// Table parameter that names the pipeline that owns the table.
+/// Parameter that names the pipeline: on a table its owner, on a database the one for which it was made. The tag of
+/// a bucket that was made has the same name.
 pub const IDENTITY_PARAMETER: &str = "stockpipe.identity";
 
-const MISSING: &str = "EntityNotFoundException";
+/// Glue's code for what is not there.
+pub(crate) const MISSING: &str = "EntityNotFoundException";
 const THERE: &str = "AlreadyExistsException";
 
 /// The table's columns as `(name, Glue type)`, in the order of the lake's files.
@@ -112,11 +115,11 @@ pub(super) async fn provision(
     lake_id: &str,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let pipeline = &ctx.pipeline;
     let (database, table) = (&pipeline.catalog.database, &pipeline.catalog.table);
     let wanted = wanted_table(&pipeline.lake, table, &ctx.identity(), lake_id)?;
-    provision_database(glue, database, mode, notes).await?;
+    provision_database(glue, database, &ctx.identity(), mode, notes).await?;
     let mut found = find_table(glue, database, table).await?;
     if found.is_none() {
         mode.may_change(|| format!("Glue table `{database}.{table}` does not exist"))?;
@@ -136,12 +139,12 @@ pub(super) async fn provision(
             }
             Err(e) => {
                 let action = format!("make Glue table `{database}.{table}`");
-                return Err(ProvisionError::aws(Service::Glue, action, &e));
+                return Err(ServiceError::aws(Service::Glue, action, &e));
             }
         }
     }
     let Some(found) = found else {
-        return Err(ProvisionError::Refused(format!(
+        return Err(ServiceError::Refused(format!(
             "Glue table `{database}.{table}` appeared and vanished: start again"
         )));
     };
@@ -166,7 +169,7 @@ pub(super) async fn provision(
         .await
         .map_err(|e| {
             let action = format!("add columns to Glue table `{database}.{table}`");
-            ProvisionError::aws(Service::Glue, action, &e)
+            ServiceError::aws(Service::Glue, action, &e)
         })?;
     notes.changed(format!(
         "added the columns {names} to Glue table {database}.{table}"
@@ -177,40 +180,43 @@ pub(super) async fn provision(
 async fn provision_database(
     glue: &Client,
     database: &str,
+    identity: &str,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     match glue.get_database().name(database).send().await {
         Ok(_) => return Ok(()),
         Err(e) if code(&e) == Some(MISSING) => {}
         Err(e) => {
             let action = format!("look at Glue database `{database}`");
-            return Err(ProvisionError::aws(Service::Glue, action, &e));
+            return Err(ServiceError::aws(Service::Glue, action, &e));
         }
     }
     mode.may_change(|| format!("Glue database `{database}` does not exist"))?;
     let input = DatabaseInput::builder()
         .name(database)
         .description("Market data landed by stockpipe")
+        .parameters(IDENTITY_PARAMETER, identity)
         .build()
-        .map_err(|e| ProvisionError::Refused(e.to_string()))?;
+        .map_err(|e| ServiceError::Refused(e.to_string()))?;
     match glue.create_database().database_input(input).send().await {
         Ok(_) => notes.changed(format!("made Glue database {database}")),
         // Another pipeline of the same database was faster.
         Err(e) if code(&e) == Some(THERE) => {}
         Err(e) => {
             let action = format!("make Glue database `{database}`");
-            return Err(ProvisionError::aws(Service::Glue, action, &e));
+            return Err(ServiceError::aws(Service::Glue, action, &e));
         }
     }
     Ok(())
 }
 
-async fn find_table(
+/// The table; `None` where there is none.
+pub(crate) async fn find_table(
     glue: &Client,
     database: &str,
     table: &str,
-) -> Result<Option<Table>, ProvisionError> {
+) -> Result<Option<Table>, ServiceError> {
     match glue
         .get_table()
         .database_name(database)
@@ -222,12 +228,13 @@ async fn find_table(
         Err(e) if code(&e) == Some(MISSING) => Ok(None),
         Err(e) => {
             let action = format!("look at Glue table `{database}.{table}`");
-            Err(ProvisionError::aws(Service::Glue, action, &e))
+            Err(ServiceError::aws(Service::Glue, action, &e))
         }
     }
 }
 
-fn code<E: ProvideErrorMetadata>(
+/// The service's code of a failed call.
+pub(crate) fn code<E: ProvideErrorMetadata>(
     error: &aws_smithy_runtime_api::client::result::SdkError<
         E,
         aws_smithy_runtime_api::client::orchestrator::HttpResponse,
@@ -238,12 +245,12 @@ fn code<E: ProvideErrorMetadata>(
         .and_then(ProvideErrorMetadata::code)
 }
 
-fn column(name: &str, kind: &str) -> Result<Column, ProvisionError> {
+fn column(name: &str, kind: &str) -> Result<Column, ServiceError> {
     Column::builder()
         .name(name)
         .r#type(kind)
         .build()
-        .map_err(|e| ProvisionError::Refused(e.to_string()))
+        .map_err(|e| ServiceError::Refused(e.to_string()))
 }
 
 fn wanted_table(
@@ -251,7 +258,7 @@ fn wanted_table(
     table: &str,
     identity: &str,
     lake_id: &str,
-) -> Result<TableInput, ProvisionError> {
+) -> Result<TableInput, ServiceError> {
     let reading = reading(lake.format);
     let columns = glue_columns()
         .iter()
@@ -287,7 +294,7 @@ fn wanted_table(
         .set_partition_keys(Some(keys))
         .set_parameters(Some(table_parameters))
         .build()
-        .map_err(|e| ProvisionError::Refused(e.to_string()))
+        .map_err(|e| ServiceError::Refused(e.to_string()))
 }
 
 /// The columns that `found` lacks; an error where it is another's, or cannot become what is wanted.
@@ -296,8 +303,8 @@ fn compare(
     wanted: &TableInput,
     name: &str,
     identity: &str,
-) -> Result<Vec<Column>, ProvisionError> {
-    let refuse = |why: String| Err(ProvisionError::Refused(why));
+) -> Result<Vec<Column>, ServiceError> {
+    let refuse = |why: String| Err(ServiceError::Refused(why));
     match found
         .parameters
         .as_ref()
@@ -385,7 +392,7 @@ fn compare(
 }
 
 /// The table as it is, with columns added at the end.
-fn with_columns(found: Table, missing: Vec<Column>) -> Result<TableInput, ProvisionError> {
+fn with_columns(found: Table, missing: Vec<Column>) -> Result<TableInput, ServiceError> {
     let storage = found.storage_descriptor.map(|mut storage| {
         storage.columns.get_or_insert_default().extend(missing);
         storage
@@ -400,7 +407,7 @@ fn with_columns(found: Table, missing: Vec<Column>) -> Result<TableInput, Provis
         .set_table_type(found.table_type)
         .set_parameters(found.parameters)
         .build()
-        .map_err(|e| ProvisionError::Refused(e.to_string()))
+        .map_err(|e| ServiceError::Refused(e.to_string()))
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use aws_sdk_s3::types::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use stockpipe_crds::pipeline::Lake;
 
-use super::{Mode, Notes, ProvisionError, Service};
+use super::bucket::is_refusal;
+use super::{Mode, Notes};
 use crate::ledger::CONTROL;
+use crate::service::{Service, ServiceError};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -22,7 +24,7 @@ pub(super) async fn provision(
     lake_id: &str,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let bucket = &lake.bucket;
     let current = s3
         .get_bucket_lifecycle_configuration()
@@ -33,13 +35,13 @@ pub(super) async fn provision(
         Ok(output) => output.rules.unwrap_or_default(),
         Err(e) => match e.as_service_error().and_then(ProvideErrorMetadata::code) {
             Some("NoSuchLifecycleConfiguration") => Vec::new(),
-            Some("NotImplemented" | "MethodNotAllowed" | "AccessDenied" | "UnknownOperation") => {
+            Some(code) if is_refusal(code) => {
                 notes.warn(without_lifecycle(bucket, lake));
                 return Ok(());
             }
             _ => {
                 let action = format!("read the lifecycle of bucket `{bucket}`");
-                return Err(ProvisionError::aws(Service::S3, action, &e));
+                return Err(ServiceError::aws(Service::S3, action, &e));
             }
         },
     };
@@ -57,7 +59,7 @@ pub(super) async fn provision(
     let configuration = BucketLifecycleConfiguration::builder()
         .set_rules(Some(merge(rules, ours)))
         .build()
-        .map_err(|e| ProvisionError::Refused(format!("the lifecycle of bucket `{bucket}`: {e}")))?;
+        .map_err(|e| ServiceError::Refused(format!("the lifecycle of bucket `{bucket}`: {e}")))?;
     let put = s3
         .put_bucket_lifecycle_configuration()
         .bucket(bucket)
@@ -71,12 +73,12 @@ pub(super) async fn provision(
             days(lake.abort_uploads_after)
         )),
         Err(e) => match e.as_service_error().and_then(ProvideErrorMetadata::code) {
-            Some("NotImplemented" | "MethodNotAllowed" | "AccessDenied" | "UnknownOperation") => {
+            Some(code) if is_refusal(code) => {
                 notes.warn(without_lifecycle(bucket, lake));
             }
             _ => {
                 let action = format!("change the lifecycle of bucket `{bucket}`");
-                return Err(ProvisionError::aws(Service::S3, action, &e));
+                return Err(ServiceError::aws(Service::S3, action, &e));
             }
         },
     }
@@ -96,6 +98,58 @@ fn days(time: Duration) -> i32 {
     i32::try_from(time.as_secs().div_ceil(DAY.as_secs()).max(1)).unwrap_or(i32::MAX)
 }
 
+/// Takes our rule out of the bucket's lifecycle; every other rule stays as it is.
+///
+/// # Errors
+/// Where S3 refuses or is not reached; a store without lifecycle rules has none of ours.
+pub(crate) async fn remove(s3: &Client, bucket: &str, lake_id: &str) -> Result<(), ServiceError> {
+    let current = s3
+        .get_bucket_lifecycle_configuration()
+        .bucket(bucket)
+        .send()
+        .await;
+    let mut rules = match current {
+        Ok(output) => output.rules.unwrap_or_default(),
+        Err(e) => match e.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some("NoSuchLifecycleConfiguration") => return Ok(()),
+            Some(code) if is_refusal(code) => return Ok(()),
+            _ => {
+                let action = format!("read the lifecycle of bucket `{bucket}`");
+                return Err(ServiceError::aws(Service::S3, action, &e));
+            }
+        },
+    };
+    let count = rules.len();
+    rules.retain(|rule| rule.id != Some(rule_id(lake_id)));
+    if rules.len() == count {
+        return Ok(());
+    }
+    let action = || format!("take our rule out of the lifecycle of bucket `{bucket}`");
+    if rules.is_empty() {
+        s3.delete_bucket_lifecycle()
+            .bucket(bucket)
+            .send()
+            .await
+            .map_err(|e| ServiceError::aws(Service::S3, action(), &e))?;
+        return Ok(());
+    }
+    let configuration = BucketLifecycleConfiguration::builder()
+        .set_rules(Some(rules))
+        .build()
+        .map_err(|e| ServiceError::Refused(format!("the lifecycle of bucket `{bucket}`: {e}")))?;
+    s3.put_bucket_lifecycle_configuration()
+        .bucket(bucket)
+        .lifecycle_configuration(configuration)
+        .send()
+        .await
+        .map_err(|e| ServiceError::aws(Service::S3, action(), &e))?;
+    Ok(())
+}
+
+fn rule_id(lake_id: &str) -> String {
+    format!("stockpipe-abort-uploads-{lake_id}")
+}
+
 fn our_rule(lake: &Lake, lake_id: &str) -> LifecycleRule {
     let filter = LifecycleRuleFilter::builder()
         .prefix(format!("{}/", lake.prefix))
@@ -104,7 +158,7 @@ fn our_rule(lake: &Lake, lake_id: &str) -> LifecycleRule {
         .days_after_initiation(days(lake.abort_uploads_after))
         .build();
     LifecycleRule::builder()
-        .id(format!("stockpipe-abort-uploads-{lake_id}"))
+        .id(rule_id(lake_id))
         .filter(filter)
         .status(ExpirationStatus::Enabled)
         .abort_incomplete_multipart_upload(abort)

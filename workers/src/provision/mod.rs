@@ -4,141 +4,27 @@
 //! altered, and refuses with one sentence what belongs to somebody else.
 //! `provisioning: Verify` only checks, `None` does nothing.
 
-mod bucket;
-mod catalog;
-mod lifecycle;
+pub(crate) mod bucket;
+pub(crate) mod catalog;
+pub(crate) mod lifecycle;
 mod ownership;
 mod topic;
 mod topic_config;
-mod workgroup;
+pub(crate) mod workgroup;
 
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use stockpipe_crds::pipeline::{Aws, Endpoint, Provisioning};
-use stockpipe_crds::worker_status::{ProvisionStatus, RoleStatus, WorkerCondition, WorkerState};
+use stockpipe_crds::pipeline::Provisioning;
+use stockpipe_crds::worker_status::{ProvisionStatus, RoleStatus, WorkerState};
 
-use crate::aws::{Clients, explain};
+use crate::aws::Clients;
 use crate::context::Context;
-use crate::secrets::SecretError;
-use crate::store::{Store, StoreError};
+use crate::ledger::Ledger;
+use crate::service::{PATIENCE, ServiceError, patiently};
+use crate::store::Store;
 
 pub use catalog::{IDENTITY_PARAMETER, glue_columns, partition_keys};
 pub use workgroup::{workgroup_name, workgroup_output};
-
-/// How long a service may be away at start.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Why a pipeline could not be provisioned.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ProvisionError {
-    /// The credentials secret.
-    #[error("{0}")]
-    Secret(String),
-    /// S3.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A call to S3, Glue or Athena failed.
-    #[error("cannot {action}: {why}")]
-    Aws {
-        /// What was tried, with the thing's name.
-        action: String,
-        /// The service's own words.
-        why: String,
-        /// The service, for a message that it does not answer.
-        service: Service,
-        /// Whether it was not reached, or could not serve at this moment.
-        outage: bool,
-    },
-    /// A call to Kafka failed.
-    #[error("cannot {action}: {why}")]
-    Kafka {
-        /// What was tried, with the thing's name.
-        action: String,
-        /// Kafka's own words.
-        why: String,
-        /// Whether Kafka was not reached.
-        outage: bool,
-    },
-    /// Something belongs to another, or cannot become what the file says.
-    #[error("{0}")]
-    Refused(String),
-    /// A service did not answer for a minute.
-    #[error("{service} at {address} has not answered for {seconds} s: {why}")]
-    Unreachable {
-        /// Which.
-        service: Service,
-        /// Where.
-        address: String,
-        /// How long.
-        seconds: u64,
-        /// The last error.
-        why: String,
-    },
-}
-
-/// An external service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Kafka.
-    Kafka,
-    /// S3.
-    S3,
-    /// Glue.
-    Glue,
-    /// Athena.
-    Athena,
-}
-
-impl std::fmt::Display for Service {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Kafka => "Kafka",
-            Self::S3 => "S3",
-            Self::Glue => "Glue",
-            Self::Athena => "Athena",
-        })
-    }
-}
-
-impl From<SecretError> for ProvisionError {
-    fn from(error: SecretError) -> Self {
-        Self::Secret(error.to_string())
-    }
-}
-
-impl ProvisionError {
-    fn aws<E>(
-        service: Service,
-        action: impl Into<String>,
-        error: &SdkError<E, HttpResponse>,
-    ) -> Self
-    where
-        E: ProvideErrorMetadata,
-    {
-        let answered = error.raw_response().map(|r| r.status().as_u16());
-        Self::Aws {
-            action: action.into(),
-            why: explain(error),
-            service,
-            outage: answered.is_none_or(|s| s >= 500 || s == 429),
-        }
-    }
-
-    /// The service that was not reached or could not serve at this moment.
-    fn outage(&self) -> Option<Service> {
-        match self {
-            Self::Store(error) => error.is_outage().then_some(Service::S3),
-            Self::Aws {
-                service, outage, ..
-            } => outage.then_some(*service),
-            Self::Kafka { outage, .. } => outage.then_some(Service::Kafka),
-            Self::Secret(_) | Self::Refused(_) | Self::Unreachable { .. } => None,
-        }
-    }
-}
 
 /// Whether a missing thing is made or only missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +37,10 @@ enum Mode {
 
 impl Mode {
     /// Refuses a missing or differing thing where nothing may be changed.
-    fn may_change(self, what: impl FnOnce() -> String) -> Result<(), ProvisionError> {
+    fn may_change(self, what: impl FnOnce() -> String) -> Result<(), ServiceError> {
         match self {
             Self::Manage => Ok(()),
-            Self::Verify => Err(ProvisionError::Refused(format!(
+            Self::Verify => Err(ServiceError::Refused(format!(
                 "{} and provisioning is Verify: make it, or write `provisioning: Manage`",
                 what()
             ))),
@@ -192,62 +78,19 @@ impl Notes {
 /// Makes or checks everything that the pipeline needs; waits up to a minute for a service that is away.
 ///
 /// # Errors
-/// One sentence: what is refused and by whom, or which address does not answer.
-pub async fn run(ctx: &Context) -> Result<(), ProvisionError> {
+/// One sentence: what is refused and by whom, or which address does not answer; or shutdown came first.
+pub async fn run(ctx: &Context) -> Result<(), ServiceError> {
     run_for(ctx, PATIENCE).await
 }
 
-async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ProvisionError> {
-    let began = std::time::Instant::now();
-    let mut told = None;
-    loop {
-        let attempt = tokio::select! {
-            () = ctx.shutdown.cancelled() => return Ok(()),
-            attempt = provision(ctx) => attempt,
-        };
-        let error = match attempt {
-            Ok(status) => {
-                ctx.show(WorkerState::Done, Vec::new(), RoleStatus::Provision(status));
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        let Some(service) = error.outage() else {
-            return Err(error);
-        };
-        let waits = WorkerCondition {
-            kind: "Provisioned".to_owned(),
-            ok: false,
-            reason: format!("{service}Unreachable"),
-            message: error.to_string(),
-            since: ctx.status.started_at(),
-        };
-        ctx.show(
-            WorkerState::Waiting,
-            vec![waits],
-            RoleStatus::Provision(ProvisionStatus::default()),
-        );
-        let address = address_of(ctx, service);
-        if began.elapsed() >= patience {
-            return Err(ProvisionError::Unreachable {
-                service,
-                address,
-                seconds: patience.as_secs(),
-                why: error.to_string(),
-            });
-        }
-        if told != Some(service) {
-            told = Some(service);
-            tracing::warn!(%error, "{service} at {address} does not answer yet; trying for {} s", patience.as_secs());
-        }
-        tokio::select! {
-            () = ctx.shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
+async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ServiceError> {
+    let nothing_yet = RoleStatus::Provision(ProvisionStatus::default());
+    let status = patiently(ctx, patience, &nothing_yet, async || provision(ctx).await).await?;
+    ctx.show(WorkerState::Done, Vec::new(), RoleStatus::Provision(status));
+    Ok(())
 }
 
-async fn provision(ctx: &Context) -> Result<ProvisionStatus, ProvisionError> {
+async fn provision(ctx: &Context) -> Result<ProvisionStatus, ServiceError> {
     let pipeline = &ctx.pipeline;
     let mode = match pipeline.provisioning {
         Provisioning::Manage => Mode::Manage,
@@ -259,7 +102,9 @@ async fn provision(ctx: &Context) -> Result<ProvisionStatus, ProvisionError> {
     let clients = Clients::connect(&pipeline.aws, &ctx.secrets).await?;
     let mut notes = Notes::default();
     let lake_id = provision_lake(ctx, &clients, mode, &mut notes).await?;
-    topic::provision(ctx, mode, &mut notes).await?;
+    let store = Store::new(clients.s3.clone(), &pipeline.lake.bucket);
+    let ledger = Ledger::open(store, &lake_id);
+    topic::provision(ctx, &ledger, mode, &mut notes).await?;
     catalog::provision(ctx, &clients.glue, &lake_id, mode, &mut notes).await?;
     workgroup::provision(ctx, &clients.athena, &lake_id, mode, &mut notes).await?;
     Ok(ProvisionStatus {
@@ -275,10 +120,18 @@ async fn provision_lake(
     clients: &Clients,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<String, ProvisionError> {
+) -> Result<String, ServiceError> {
     let lake = &ctx.pipeline.lake;
     let region = &ctx.pipeline.aws.region;
-    bucket::provision(&clients.s3, &lake.bucket, region, mode, notes).await?;
+    bucket::provision(
+        &clients.s3,
+        &lake.bucket,
+        region,
+        &ctx.identity(),
+        mode,
+        notes,
+    )
+    .await?;
     let store = Store::new(clients.s3.clone(), &lake.bucket);
     if mode == Mode::Manage {
         store
@@ -288,27 +141,6 @@ async fn provision_lake(
     let owner = ownership::provision(&store, &lake.prefix, &ctx.identity(), mode, notes).await?;
     lifecycle::provision(&clients.s3, lake, &owner.lake_id, mode, notes).await?;
     Ok(owner.lake_id)
-}
-
-fn address_of(ctx: &Context, service: Service) -> String {
-    let aws: &Aws = &ctx.pipeline.aws;
-    let endpoint = match service {
-        Service::Kafka => {
-            return ctx
-                .pipeline
-                .kafka
-                .bootstrap_servers
-                .clone()
-                .unwrap_or_default();
-        }
-        Service::S3 => &aws.endpoints.s3,
-        Service::Glue => &aws.endpoints.glue,
-        Service::Athena => &aws.endpoints.athena,
-    };
-    match endpoint {
-        Endpoint::Url(url) => url.clone(),
-        Endpoint::Unset | Endpoint::Aws | Endpoint::Embedded => format!("AWS {}", aws.region),
-    }
 }
 
 #[cfg(test)]
@@ -373,10 +205,11 @@ spec:
     }
 
     #[tokio::test]
-    async fn shutdown_ends_the_waiting() {
+    async fn shutdown_ends_the_waiting_and_is_no_success() {
         let dir = tempfile::tempdir().unwrap();
         let ctx = nowhere(dir.path());
         ctx.shutdown.cancel();
-        run(&ctx).await.unwrap();
+        // A Job whose pod is stopped must not count as done.
+        assert!(matches!(run(&ctx).await, Err(ServiceError::Stopped)));
     }
 }

@@ -3,7 +3,8 @@
 use crate::ledger::{CONTROL, Owner};
 use crate::store::{Put, Store};
 
-use super::{Mode, Notes, ProvisionError};
+use super::{Mode, Notes};
+use crate::service::ServiceError;
 
 /// Claims `prefix` for `identity`, or finds that it is ours already.
 pub(super) async fn provision(
@@ -12,7 +13,7 @@ pub(super) async fn provision(
     identity: &str,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<Owner, ProvisionError> {
+) -> Result<Owner, ServiceError> {
     let bucket = store.bucket().to_owned();
     if let Some(owner) = Owner::read(store, prefix).await? {
         return ours(owner, &bucket, prefix, identity);
@@ -30,7 +31,7 @@ pub(super) async fn provision(
     {
         // Another's, or our own PUT that the SDK repeated after it had landed.
         let owner = Owner::read(store, prefix).await?.ok_or_else(|| {
-            ProvisionError::Refused(format!(
+            ServiceError::Refused(format!(
                 "the owner record of prefix `{prefix}` in bucket `{bucket}` appeared and vanished: start again"
             ))
         })?;
@@ -45,18 +46,18 @@ pub(super) async fn provision(
     Ok(owner)
 }
 
-fn ours(owner: Owner, bucket: &str, prefix: &str, identity: &str) -> Result<Owner, ProvisionError> {
+fn ours(owner: Owner, bucket: &str, prefix: &str, identity: &str) -> Result<Owner, ServiceError> {
     if owner.identity == identity {
         return Ok(owner);
     }
-    Err(ProvisionError::Refused(format!(
+    Err(ServiceError::Refused(format!(
         "prefix `{prefix}` of bucket `{bucket}` belongs to pipeline `{}`, this one is `{identity}`: choose another lake.prefix",
         owner.identity
     )))
 }
 
 /// Refuses a prefix within, or around, one that another pipeline owns.
-async fn refuse_nested(store: &Store, prefix: &str, identity: &str) -> Result<(), ProvisionError> {
+async fn refuse_nested(store: &Store, prefix: &str, identity: &str) -> Result<(), ServiceError> {
     let root = format!("{CONTROL}/owners/");
     let mut pages = store.list(&root);
     while let Some(page) = pages.next().await? {
@@ -74,7 +75,7 @@ async fn refuse_nested(store: &Store, prefix: &str, identity: &str) -> Result<()
             let whose = Owner::read(store, other)
                 .await?
                 .map_or_else(|| "another".to_owned(), |o| o.identity);
-            return Err(ProvisionError::Refused(format!(
+            return Err(ServiceError::Refused(format!(
                 "prefix `{prefix}` of bucket `{}` {relation} `{other}`, which belongs to pipeline `{whose}`; \
                  this one is `{identity}`: choose a lake.prefix beside it",
                 store.bucket()

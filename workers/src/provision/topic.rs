@@ -1,51 +1,37 @@
 //! The topic: made, grown, its configuration altered; never shrunk, never deleted.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
-};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::admin::{NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
 use stockpipe_crds::pipeline::Topic;
 
-use super::{Mode, Notes, ProvisionError, topic_config};
+use super::{Mode, Notes, topic_config};
 use crate::context::Context;
-use crate::kafka::client_config;
+use crate::kafka::topics::{self, CALL, Client, options};
+use crate::ledger::{Ledger, TopicRecord};
+use crate::service::ServiceError;
 
-const CALL: Duration = Duration::from_secs(10);
-
-/// Makes the topic, or brings the one that is there as near to the file as may be.
+/// Makes the topic, or brings the one that is there as near to the file as may be. The lake of `ledger` remembers
+/// which topic was made.
 pub(super) async fn provision(
     ctx: &Context,
+    ledger: &Ledger,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let kafka = &ctx.pipeline.kafka;
     let topic = &kafka.topic;
-    let client: AdminClient<DefaultClientContext> =
-        client_config(kafka, &format!("stockpipe-provision/{}", ctx.pipeline.name))
-            // A look at a topic must not make it.
-            .set("allow.auto.create.topics", "false")
-            .set("statistics.interval.ms", "0")
-            .create()
-            .map_err(|e| error("connect to Kafka", &e))?;
-    let client = std::sync::Arc::new(client);
+    let client = topics::client(kafka, &format!("stockpipe-provision/{}", ctx.pipeline.name))?;
     let Some(shape) = shape(&client, &topic.name).await? else {
         mode.may_change(|| format!("topic `{}` does not exist", topic.name))?;
-        if create(&client, topic, notes).await? {
-            return Ok(());
-        }
-        // Somebody else made it in this moment: compare it at the next attempt.
-        return Err(ProvisionError::Kafka {
-            action: format!("make topic `{}`", topic.name),
-            why: "it has just been made by another".to_owned(),
-            outage: true,
-        });
+        return make(ctx, ledger, &client, notes).await;
     };
+    if mode == Mode::Manage {
+        finish_making(ctx, ledger, &client, shape.partitions).await?;
+    }
     if shape.partitions > topic.partitions {
-        return Err(ProvisionError::Refused(format!(
+        return Err(ServiceError::Refused(format!(
             "topic `{}` has {} partitions, the file asks for {}: a topic only grows; write topic.partitions: {}",
             topic.name, shape.partitions, topic.partitions, shape.partitions
         )));
@@ -81,15 +67,67 @@ pub(super) async fn provision(
     Ok(())
 }
 
+/// Makes the topic, and has the lake remember that it is ours.
+async fn make(
+    ctx: &Context,
+    ledger: &Ledger,
+    client: &Client,
+    notes: &mut Notes,
+) -> Result<(), ServiceError> {
+    let topic = &ctx.pipeline.kafka.topic;
+    let (store, lake_id) = (ledger.store(), ledger.lake_id());
+    let before = TopicRecord::read(store, lake_id).await?;
+    let follows = before.is_some_and(TopicRecord::follows);
+    TopicRecord::replace(store, lake_id, Some(TopicRecord::Making { follows })).await?;
+    if !create(client, topic, notes).await? {
+        let deleted = follows.then_some(TopicRecord::Deleted);
+        TopicRecord::replace(store, lake_id, deleted).await?;
+        // Compare it at the next attempt.
+        return Err(ServiceError::Kafka {
+            action: format!("make topic `{}`", topic.name),
+            why: "it has just been made by another".to_owned(),
+            outage: true,
+        });
+    }
+    let made = topics::describe_made(&ctx.pipeline.kafka).await?;
+    if follows {
+        ledger.accept_topic(made.id, made.partitions).await?;
+    }
+    let record = TopicRecord::Made { topic_id: made.id };
+    Ok(TopicRecord::replace(store, lake_id, Some(record)).await?)
+}
+
+/// Goes on where an attempt to make the topic broke off; and lets a topic that somebody made after a teardown follow
+/// the one that was deleted.
+async fn finish_making(
+    ctx: &Context,
+    ledger: &Ledger,
+    client: &Client,
+    partitions: i32,
+) -> Result<(), ServiceError> {
+    let (store, lake_id) = (ledger.store(), ledger.lake_id());
+    let record = match TopicRecord::read(store, lake_id).await? {
+        None | Some(TopicRecord::Made { .. }) => return Ok(()),
+        Some(record) => record,
+    };
+    let kafka = &ctx.pipeline.kafka;
+    let found = topics::describe_made(kafka).await?;
+    let empty = topics::is_empty(client, &kafka.topic.name, partitions).await?;
+    if record.follows() {
+        ledger.accept_topic(found.id, found.partitions).await?;
+    }
+    let made = record
+        .is_ours(found.id, empty)
+        .then_some(TopicRecord::Made { topic_id: found.id });
+    Ok(TopicRecord::replace(store, lake_id, made).await?)
+}
+
 struct Shape {
     partitions: i32,
     replicas: i16,
 }
 
-async fn shape(
-    client: &std::sync::Arc<AdminClient<DefaultClientContext>>,
-    topic: &str,
-) -> Result<Option<Shape>, ProvisionError> {
+async fn shape(client: &Client, topic: &str) -> Result<Option<Shape>, ServiceError> {
     let (client, name) = (client.clone(), topic.to_owned());
     let action = format!("look at topic `{topic}`");
     let found = tokio::task::spawn_blocking(move || {
@@ -110,20 +148,16 @@ async fn shape(
         })
     })
     .await
-    .map_err(|e| ProvisionError::Kafka {
+    .map_err(|e| ServiceError::Kafka {
         action: action.clone(),
         why: e.to_string(),
         outage: false,
     })?;
-    found.map_err(|e| error(&action, &e))
+    found.map_err(|e| ServiceError::kafka(&*action, &e))
 }
 
 /// Whether it was made by us; `false` where somebody else was faster.
-async fn create(
-    client: &AdminClient<DefaultClientContext>,
-    topic: &Topic,
-    notes: &mut Notes,
-) -> Result<bool, ProvisionError> {
+async fn create(client: &Client, topic: &Topic, notes: &mut Notes) -> Result<bool, ServiceError> {
     let action = format!("make topic `{}`", topic.name);
     let mut new = NewTopic::new(
         &topic.name,
@@ -136,7 +170,7 @@ async fn create(
     let results = client
         .create_topics([&new], &options())
         .await
-        .map_err(|e| error(&action, &e))?;
+        .map_err(|e| ServiceError::kafka(&*action, &e))?;
     match results.into_iter().next() {
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
         Some(Err((_, code))) => Err(refused(&action, topic, code)),
@@ -150,10 +184,7 @@ async fn create(
     }
 }
 
-async fn grow(
-    client: &AdminClient<DefaultClientContext>,
-    topic: &Topic,
-) -> Result<(), ProvisionError> {
+async fn grow(client: &Client, topic: &Topic) -> Result<(), ServiceError> {
     let action = format!(
         "grow topic `{}` to {} partitions",
         topic.name, topic.partitions
@@ -162,7 +193,7 @@ async fn grow(
     let results = client
         .create_partitions([&NewPartitions::new(&topic.name, count)], &options())
         .await
-        .map_err(|e| error(&action, &e))?;
+        .map_err(|e| ServiceError::kafka(&*action, &e))?;
     match results.into_iter().next() {
         Some(Err((_, code))) => Err(refused(&action, topic, code)),
         Some(Ok(_)) | None => Ok(()),
@@ -171,9 +202,9 @@ async fn grow(
 
 /// The entries of the file's `topic.config` that the topic has otherwise.
 async fn differing_config(
-    client: &AdminClient<DefaultClientContext>,
+    client: &Client,
     topic: &Topic,
-) -> Result<BTreeMap<String, String>, ProvisionError> {
+) -> Result<BTreeMap<String, String>, ServiceError> {
     if topic.config.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -181,7 +212,7 @@ async fn differing_config(
     let described = client
         .describe_configs([&ResourceSpecifier::Topic(&topic.name)], &options())
         .await
-        .map_err(|e| error(&action, &e))?;
+        .map_err(|e| ServiceError::kafka(&*action, &e))?;
     let resource = match described.into_iter().next() {
         Some(Ok(resource)) => resource,
         Some(Err(code)) => return Err(refused(&action, topic, code)),
@@ -200,22 +231,7 @@ async fn differing_config(
         .collect())
 }
 
-fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(CALL))
-        .operation_timeout(Some(CALL))
-}
-
-fn error(action: &str, error: &KafkaError) -> ProvisionError {
-    let outage = error.rdkafka_error_code().is_some_and(is_outage);
-    ProvisionError::Kafka {
-        action: action.to_owned(),
-        why: error.to_string(),
-        outage,
-    }
-}
-
-fn refused(action: &str, topic: &Topic, code: RDKafkaErrorCode) -> ProvisionError {
+fn refused(action: &str, topic: &Topic, code: RDKafkaErrorCode) -> ServiceError {
     let hint = match code {
         RDKafkaErrorCode::InvalidReplicationFactor => format!(
             "; topic.replicationFactor {} is more than the brokers there are",
@@ -228,25 +244,5 @@ fn refused(action: &str, topic: &Topic, code: RDKafkaErrorCode) -> ProvisionErro
         }
         _ => String::new(),
     };
-    ProvisionError::Kafka {
-        action: action.to_owned(),
-        why: format!("{code}{hint}"),
-        outage: is_outage(code),
-    }
-}
-
-fn is_outage(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::MessageTimedOut
-            | RDKafkaErrorCode::RequestTimedOut
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::NotController
-            | RDKafkaErrorCode::NetworkException
-            | RDKafkaErrorCode::CoordinatorLoadInProgress
-    )
+    ServiceError::kafka_refused(action, code, &hint)
 }

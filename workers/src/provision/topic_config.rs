@@ -11,8 +11,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::ProvisionError;
-use crate::kafka::admin::{self, AdminError};
+use crate::kafka::admin;
+use crate::service::ServiceError;
 
 const VERSION: i16 = 1;
 const TOPIC: i8 = 2;
@@ -23,19 +23,15 @@ pub(super) async fn alter(
     bootstrap: &str,
     topic: &str,
     entries: &BTreeMap<String, String>,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let names: Vec<_> = entries.keys().map(String::as_str).collect();
     let action = format!("set {} of topic `{topic}`", names.join(", "));
     let answer = admin::call(bootstrap, VERSION, &request(topic, entries))
         .await
-        .map_err(|e| ProvisionError::Kafka {
-            action: action.clone(),
-            outage: matches!(e, AdminError::Unreachable { .. }),
-            why: e.to_string(),
-        })?;
+        .map_err(|e| ServiceError::admin(&*action, &e))?;
     match answer.responses.iter().find(|r| r.error_code != 0) {
         None => Ok(()),
-        Some(refusal) => Err(ProvisionError::Kafka {
+        Some(refusal) => Err(ServiceError::Kafka {
             action,
             outage: false,
             why: refusal.error_message.as_ref().map_or_else(

@@ -9,15 +9,28 @@ use aws_sdk_athena::types::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{Mode, Notes, ProvisionError, Service};
+use super::{Mode, Notes};
 use crate::context::Context;
+use crate::service::{Service, ServiceError};
 
 /// Name of the workgroup for a budget of `bytes`. The lake's id keeps two
 /// pipelines of one name in one account apart.
 #[must_use]
 pub fn workgroup_name(pipeline: &str, lake_id: &str, bytes: u64) -> String {
+    format!("{}{bytes}", workgroup_prefix(pipeline, lake_id))
+}
+
+/// What the names of all workgroups of a pipeline begin with, whatever budgets its reports have had.
+#[must_use]
+pub fn workgroup_prefix(pipeline: &str, lake_id: &str) -> String {
     let lake = lake_id.get(..8).unwrap_or(lake_id);
-    format!("stockpipe-{pipeline}-{lake}-{bytes}")
+    format!("stockpipe-{pipeline}-{lake}-")
+}
+
+/// What a workgroup says of itself, and is known by.
+#[must_use]
+pub fn workgroup_description(identity: &str) -> String {
+    format!("Reports of stockpipe pipeline {identity}")
 }
 
 /// Where the workgroup's results go: `s3://…/_stockpipe/<lakeId>/athena/`.
@@ -35,7 +48,7 @@ pub(super) async fn provision(
     lake_id: &str,
     mode: Mode,
     notes: &mut Notes,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let pipeline = &ctx.pipeline;
     let budgets: BTreeSet<u64> = pipeline
         .reports
@@ -65,23 +78,25 @@ pub(super) async fn provision(
     Ok(())
 }
 
-async fn find(athena: &Client, name: &str) -> Result<Option<WorkGroup>, ProvisionError> {
+async fn find(athena: &Client, name: &str) -> Result<Option<WorkGroup>, ServiceError> {
     match athena.get_work_group().work_group(name).send().await {
         Ok(output) => Ok(output.work_group),
         Err(e) => {
             let (code, message) = e
                 .as_service_error()
                 .map_or((None, None), |s| (s.code(), s.message()));
-            // Athena has no exception of its own for a workgroup that is not there.
-            if code == Some("InvalidRequestException")
-                && message.is_some_and(|m| m.contains("not found"))
-            {
+            if is_missing(code, message) {
                 return Ok(None);
             }
             let action = format!("look at Athena workgroup `{name}`");
-            Err(ProvisionError::aws(Service::Athena, action, &e))
+            Err(ServiceError::aws(Service::Athena, action, &e))
         }
     }
+}
+
+/// Whether Athena says that there is no such workgroup, for which it has no exception of its own.
+pub(crate) fn is_missing(code: Option<&str>, message: Option<&str>) -> bool {
+    code == Some("InvalidRequestException") && message.is_some_and(|m| m.contains("not found"))
 }
 
 async fn create(
@@ -90,7 +105,7 @@ async fn create(
     cutoff: i64,
     output: &str,
     identity: &str,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let configuration = WorkGroupConfiguration::builder()
         .bytes_scanned_cutoff_per_query(cutoff)
         .enforce_work_group_configuration(true)
@@ -103,13 +118,13 @@ async fn create(
     athena
         .create_work_group()
         .name(name)
-        .description(format!("Reports of stockpipe pipeline {identity}"))
+        .description(workgroup_description(identity))
         .configuration(configuration)
         .send()
         .await
         .map(|_| ())
         .map_err(|e| {
-            ProvisionError::aws(
+            ServiceError::aws(
                 Service::Athena,
                 format!("make Athena workgroup `{name}`"),
                 &e,
@@ -122,7 +137,7 @@ async fn update(
     name: &str,
     cutoff: i64,
     output: &str,
-) -> Result<(), ProvisionError> {
+) -> Result<(), ServiceError> {
     let updates = WorkGroupConfigurationUpdates::builder()
         .bytes_scanned_cutoff_per_query(cutoff)
         .enforce_work_group_configuration(true)
@@ -140,7 +155,7 @@ async fn update(
         .await
         .map(|_| ())
         .map_err(|e| {
-            ProvisionError::aws(
+            ServiceError::aws(
                 Service::Athena,
                 format!("alter Athena workgroup `{name}`"),
                 &e,

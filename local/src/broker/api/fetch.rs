@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Call, blocking};
 use crate::broker::connection::{Answer, ConnectionError};
-use crate::broker::log::partition::{Offsets, Partition, Position};
+use crate::broker::log::partition::{Offsets, Partition, Position, Unusable};
 use crate::broker::log::segment::Slice;
 use crate::broker::log::walk::WalkError;
 use crate::broker::node::permits;
@@ -135,8 +135,8 @@ impl Wanted {
             }
         };
         match partition.position(self.offset, waiter) {
-            Err(_) => Look {
-                result: Err(ResponseError::KafkaStorageError),
+            Err(unusable) => Look {
+                result: Err(unusable.code()),
                 offsets: None,
             },
             Ok((position, offsets)) => Look {
@@ -228,10 +228,11 @@ fn read_slices(slices: Vec<Option<Found>>, max_bytes: usize) -> Vec<Result<Bytes
 }
 
 impl Found {
-    /// The error code of a failed read: retention may have deleted the segment since the look.
+    /// The error code of a failed read: since the look retention may have deleted the segment, or somebody the topic.
     fn explain(&self, error: &WalkError) -> ResponseError {
         match self.partition.offsets() {
             Ok(offsets) if self.offset < offsets.start => ResponseError::OffsetOutOfRange,
+            Err(Unusable::Deleted) => Unusable::Deleted.code(),
             _ => {
                 tracing::error!("cannot read the log of {}: {error}", self.partition.name());
                 ResponseError::KafkaStorageError

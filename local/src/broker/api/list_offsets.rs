@@ -12,7 +12,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use super::{Call, blocking};
 use crate::broker::connection::{Answer, ConnectionError};
 use crate::broker::log::Log;
-use crate::broker::log::partition::Partition;
+use crate::broker::log::partition::{Partition, Unusable};
 use crate::broker::log::records::Found;
 use crate::broker::node::Node;
 
@@ -80,16 +80,14 @@ fn look_up(
             timestamp: -1,
         })
     };
-    let offsets = partition
-        .offsets()
-        .map_err(|_| ResponseError::KafkaStorageError)?;
+    let offsets = partition.offsets().map_err(Unusable::code)?;
     match asked.timestamp {
         LATEST => Ok(at(offsets.end)),
         EARLIEST => Ok(at(offsets.start)),
         MAX_TIMESTAMP if version >= 7 => {
             let greatest = partition
                 .with_log(Log::max_timestamp)
-                .map_err(|_| ResponseError::KafkaStorageError)?;
+                .map_err(Unusable::code)?;
             match greatest {
                 None => Ok(None),
                 Some(greatest) => by_time(partition, greatest),
@@ -103,7 +101,7 @@ fn look_up(
 fn by_time(partition: &Partition, timestamp: i64) -> Result<Option<Found>, ResponseError> {
     let slice = partition
         .with_log(|log| log.slice_of_time(timestamp))
-        .map_err(|_| ResponseError::KafkaStorageError)?;
+        .map_err(Unusable::code)?;
     let Some(slice) = slice else {
         return Ok(None);
     };

@@ -4,6 +4,7 @@ mod api_versions;
 mod configs;
 mod create_partitions;
 mod create_topics;
+mod delete_topics;
 mod fetch;
 mod find_coordinator;
 mod group_membership;
@@ -92,6 +93,7 @@ pub(crate) async fn answer(
         ApiKey::LeaveGroup => group_membership::leave(call).map(Some),
         ApiKey::ApiVersions => api_versions::handle(call).map(Some),
         ApiKey::CreateTopics => create_topics::handle(call).await.map(Some),
+        ApiKey::DeleteTopics => delete_topics::handle(call).await.map(Some),
         ApiKey::CreatePartitions => create_partitions::handle(call).await.map(Some),
         ApiKey::InitProducerId => init_producer_id::handle(call).await.map(Some),
         ApiKey::DescribeConfigs => configs::describe(call).map(Some),

@@ -130,6 +130,20 @@ impl Offsets {
         Ok(())
     }
 
+    /// Forgets what was committed for topics that `exists` denies, in every group; durable when this returns.
+    pub(crate) fn forget(&self, exists: impl Fn(&str) -> bool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let before = state.live_lines();
+        for commits in state.groups.values_mut() {
+            commits.retain(|(topic, _), _| exists(topic));
+        }
+        state.groups.retain(|_, commits| !commits.is_empty());
+        if state.live_lines() < before {
+            self.rewrite(&mut state)?;
+        }
+        Ok(())
+    }
+
     fn rewrite(&self, state: &mut State) -> io::Result<()> {
         let mut text = Vec::new();
         for (group, commits) in &state.groups {
@@ -253,6 +267,32 @@ mod tests {
             Offsets::open(path).unwrap().get("g", &key(0)),
             Some(committed(3))
         );
+    }
+
+    #[test]
+    fn what_was_committed_for_a_topic_that_is_gone_is_forgotten_in_every_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("offsets.jsonl");
+        let offsets = Offsets::open(path.clone()).unwrap();
+        let other = ("quotes".to_owned(), 0);
+        for group in ["g", "h"] {
+            let commits = vec![(key(0), committed(1)), (key(1), committed(2))];
+            offsets.commit(group, commits).unwrap();
+        }
+        offsets
+            .commit("g", vec![(other.clone(), committed(3))])
+            .unwrap();
+        offsets.forget(|topic| topic != "ticks").unwrap();
+        let again = Offsets::open(path).unwrap();
+        for offsets in [&offsets, &again] {
+            let left: Vec<_> = offsets.all("g").into_keys().collect();
+            assert_eq!(left, std::slice::from_ref(&other));
+            assert!(offsets.all("h").is_empty());
+        }
+        // Commits go on in the file that was written anew.
+        offsets.commit("h", vec![(key(0), committed(4))]).unwrap();
+        let again = Offsets::open(directory.path().join("offsets.jsonl")).unwrap();
+        assert_eq!(again.get("h", &key(0)), Some(committed(4)));
     }
 
     #[test]

@@ -23,14 +23,35 @@ pub(crate) struct Partition {
 
 #[derive(Debug)]
 struct State {
-    /// The log, or why the partition is offline.
-    log: Result<Log, String>,
+    /// The log, or why there is none.
+    log: Result<Log, Closed>,
     waiting: Vec<Arc<Notify>>,
 }
 
-/// The partition's log cannot be used; the reason was logged.
+#[derive(Debug)]
+struct Closed {
+    why: Unusable,
+    reason: String,
+}
+
+/// Why a partition's log cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Offline;
+pub(crate) enum Unusable {
+    /// It is damaged; the reason was logged.
+    Offline,
+    /// Its topic was deleted.
+    Deleted,
+}
+
+impl Unusable {
+    /// What a client is told.
+    pub(crate) fn code(self) -> ResponseError {
+        match self {
+            Self::Offline => ResponseError::KafkaStorageError,
+            Self::Deleted => ResponseError::UnknownTopicOrPartition,
+        }
+    }
+}
 
 /// Offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +101,10 @@ impl Partition {
                     partition = name,
                     "partition {name} is offline: {error}; restore the file, or remove the data directory to start afresh",
                 );
-                Err(error.to_string())
+                Err(Closed {
+                    why: Unusable::Offline,
+                    reason: error.to_string(),
+                })
             }
         };
         Self {
@@ -98,7 +122,7 @@ impl Partition {
     }
 
     /// Start and end of the log.
-    pub(crate) fn offsets(&self) -> Result<Offsets, Offline> {
+    pub(crate) fn offsets(&self) -> Result<Offsets, Unusable> {
         self.with_log(|log| Offsets {
             start: log.start(),
             end: log.end(),
@@ -106,19 +130,19 @@ impl Partition {
     }
 
     /// Runs `read` on the log.
-    pub(crate) fn with_log<T>(&self, read: impl FnOnce(&Log) -> T) -> Result<T, Offline> {
+    pub(crate) fn with_log<T>(&self, read: impl FnOnce(&Log) -> T) -> Result<T, Unusable> {
         match &self.state.lock().log {
             Ok(log) => Ok(read(log)),
-            Err(_) => Err(Offline),
+            Err(closed) => Err(closed.why),
         }
     }
 
     /// Appends a batch and wakes the fetches that wait for it.
     pub(crate) fn append(&self, batch: &Batch, limits: Limits) -> Result<Appended, Refusal> {
         let mut state = self.state.lock();
-        let log = state.log.as_mut().map_err(|reason| Refusal {
-            code: ResponseError::KafkaStorageError,
-            message: reason.clone(),
+        let log = state.log.as_mut().map_err(|closed| Refusal {
+            code: closed.why.code(),
+            message: closed.reason.clone(),
         })?;
         let appended = log.append(batch, limits).map_err(|error| {
             let code = match &error {
@@ -149,10 +173,10 @@ impl Partition {
         &self,
         offset: i64,
         waiter: &Arc<Notify>,
-    ) -> Result<(Position, Offsets), Offline> {
+    ) -> Result<(Position, Offsets), Unusable> {
         let mut state = self.state.lock();
         let State { log, waiting } = &mut *state;
-        let log = log.as_ref().map_err(|_| Offline)?;
+        let log = log.as_ref().map_err(|closed| closed.why)?;
         let offsets = Offsets {
             start: log.start(),
             end: log.end(),
@@ -174,6 +198,19 @@ impl Partition {
             .lock()
             .waiting
             .retain(|known| !Arc::ptr_eq(known, waiter));
+    }
+
+    /// Takes the log away from everybody who still has this partition, because its topic was deleted, and wakes the
+    /// fetches that wait for it.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.log = Err(Closed {
+            why: Unusable::Deleted,
+            reason: format!("the topic of {} was deleted", self.name),
+        });
+        for waiter in state.waiting.drain(..) {
+            waiter.notify_one();
+        }
     }
 
     /// Deletes what `retention` does not keep.
@@ -204,8 +241,12 @@ impl Partition {
             return Ok(());
         };
         let flushed = plan.run();
-        let Ok(log) = &mut self.state.lock().log else {
-            return flushed;
+        let mut state = self.state.lock();
+        let log = match &mut state.log {
+            Ok(log) => log,
+            // Its files went while they were synced.
+            Err(closed) if closed.why == Unusable::Deleted => return Ok(()),
+            Err(_) => return flushed,
         };
         match flushed {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !log.note_removed(&plan) => {
@@ -222,7 +263,7 @@ impl Partition {
         }
     }
 
-    /// Offset up to which the log survives a loss of power; `None` if it is offline.
+    /// Offset up to which the log survives a loss of power; `None` if it has no log.
     pub(crate) fn flushed(&self) -> Option<i64> {
         self.with_log(Log::flushed).ok()
     }

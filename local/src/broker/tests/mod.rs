@@ -1,6 +1,7 @@
 //! Tests of the whole broker, over its port.
 
 mod consumers;
+mod deletion;
 mod errors;
 mod producers;
 mod raw;

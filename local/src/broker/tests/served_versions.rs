@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -219,6 +220,22 @@ async fn use_api(raw: &mut Raw, key: ApiKey, v: i16) {
                 assert_eq!((topic.num_partitions, topic.replication_factor), (2, 1));
             }
             assert_eq!(topic.topic_id.is_nil(), v < 7);
+        }
+        ApiKey::DeleteTopics => {
+            let name = format!("deleted-{v}");
+            raw.create_topic(&name, 2, &[]).await;
+            let name = topic_name(&name);
+            let request = DeleteTopicsRequest::default();
+            let request = if v >= 6 {
+                let state = DeleteTopicState::default().with_name(Some(name.clone()));
+                request.with_topics(vec![state])
+            } else {
+                request.with_topic_names(vec![name.clone()])
+            };
+            let response = raw.call(v, request).await;
+            let deleted = &response.responses[0];
+            assert_eq!((deleted.error_code, &deleted.name), (0, &Some(name)));
+            assert_eq!(deleted.topic_id.is_nil(), v < 6);
         }
         ApiKey::InitProducerId => {
             let response = raw

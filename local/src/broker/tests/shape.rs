@@ -8,6 +8,7 @@ use kafka_protocol::messages::create_partitions_request::{
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{
@@ -232,6 +233,19 @@ fn filled(key: ApiKey, version: i16) -> BytesMut {
                     ]),
             ]),
         ),
+        ApiKey::DeleteTopics if v >= 6 => put(
+            &mut bytes,
+            v,
+            &DeleteTopicsRequest::default().with_topics(vec![
+                DeleteTopicState::default().with_name(Some(topic())),
+                DeleteTopicState::default().with_topic_id(uuid::Uuid::from_u128(1)),
+            ]),
+        ),
+        ApiKey::DeleteTopics => put(
+            &mut bytes,
+            v,
+            &DeleteTopicsRequest::default().with_topic_names(vec![topic(), topic()]),
+        ),
         ApiKey::InitProducerId => put(
             &mut bytes,
             v,
@@ -379,6 +393,7 @@ fn decode(key: ApiKey, version: i16, bytes: BytesMut) {
         ApiKey::SyncGroup => one::<SyncGroupRequest>(version, bytes),
         ApiKey::ApiVersions => one::<ApiVersionsRequest>(version, bytes),
         ApiKey::CreateTopics => one::<CreateTopicsRequest>(version, bytes),
+        ApiKey::DeleteTopics => one::<DeleteTopicsRequest>(version, bytes),
         ApiKey::InitProducerId => one::<InitProducerIdRequest>(version, bytes),
         ApiKey::DescribeConfigs => one::<DescribeConfigsRequest>(version, bytes),
         ApiKey::CreatePartitions => one::<CreatePartitionsRequest>(version, bytes),
