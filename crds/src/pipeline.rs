@@ -255,6 +255,22 @@ pub struct Report {
     pub deadline: Duration,
     /// Bytes a run may scan; the workgroup's cutoff.
     pub max_scanned_bytes: u64,
+    /// What happens to missed runs, where the spec says.
+    pub catch_up: Option<CatchUp>,
+}
+
+/// What happens to missed runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUp {
+    /// They stay missed.
+    None,
+    /// The last one is made up for.
+    Last,
+    /// All are, oldest first, but for those before the newest `limit`.
+    All {
+        /// At least 1.
+        limit: usize,
+    },
 }
 
 /// What a report asks.

@@ -7,14 +7,16 @@ use crate::address::EndpointAddress;
 use crate::amounts::{ByteText, DurationText};
 use crate::names::{DatabaseName, KeyPrefix, PipelineName, TableName, TopicName};
 use crate::pipeline::{
-    Aws, Catalog, ColumnSource, Columns, Compression, Consumer, DataDate, DeletionPolicy, Endpoint,
-    Endpoints, Format, GroupProtocol, Interval, Kafka, Lake, Market, Monitoring, PartitionBy,
-    Pipeline, Provisioning, Report, ReportQuery, Roll, Schedule, Source, Topic,
+    Aws, Catalog, CatchUp, ColumnSource, Columns, Compression, Consumer, DataDate, DeletionPolicy,
+    Endpoint, Endpoints, Format, GroupProtocol, Interval, Kafka, Lake, Market, Monitoring,
+    PartitionBy, Pipeline, Provisioning, Report, ReportQuery, Roll, Schedule, Source, Topic,
 };
 use crate::spec::aws::AwsSpec;
 use crate::spec::kafka::GroupProtocol as GroupProtocolSpec;
 use crate::spec::lake::{CompressionCodec, FileFormat, LakeSpec, PartitionPeriod};
-use crate::spec::report::{BuiltinReport, DataDateRule, IntervalLength, ReportSpec};
+use crate::spec::report::{
+    BuiltinReport, CatchUpPolicy, CatchUpSpec, DataDateRule, IntervalLength, ReportSpec,
+};
 use crate::spec::schedule::ScheduleSpec;
 use crate::spec::source::{ColumnSpec, ColumnsSpec, ReplaySpec, SimulatedSpec};
 use crate::spec::{DeletionPolicy as DeletionPolicySpec, ProvisioningMode, StockPipeline};
@@ -24,6 +26,9 @@ use crate::violation::Violation;
 pub const CALENDARS: [&str; 11] = [
     "XNYS", "XNAS", "XLON", "XETR", "XTKS", "XPAR", "XHKG", "XASX", "XTSE", "XBOM", "24x7",
 ];
+
+/// Runs that `catchUp: {policy: All}` makes up for where it names no limit.
+const CATCH_UP_LIMIT: usize = 7;
 
 /// Database of a pipeline that names none.
 const DATABASE: &str = "stockpipe";
@@ -372,9 +377,23 @@ fn reports(specs: &[ReportSpec], found: &mut Vec<Violation>) -> Vec<Report> {
             schedule,
             deadline: spec.deadline.to_duration(),
             max_scanned_bytes: spec.max_scanned_bytes.bytes(),
+            catch_up: spec.catch_up.as_ref().map(catch_up),
         });
     }
     reports
+}
+
+fn catch_up(spec: &CatchUpSpec) -> CatchUp {
+    match spec.policy {
+        CatchUpPolicy::None => CatchUp::None,
+        CatchUpPolicy::Last => CatchUp::Last,
+        CatchUpPolicy::All => CatchUp::All {
+            limit: spec
+                .limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(CATCH_UP_LIMIT),
+        },
+    }
 }
 
 fn schedule(spec: &ScheduleSpec, path: &str, found: &mut Vec<Violation>) -> Option<Schedule> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{Timestamp, ToSpan};
-use stockpipe_crds::pipeline::{DataDate, Report, Schedule, Source};
+use stockpipe_crds::pipeline::{CatchUp, DataDate, Report, Schedule, Source};
 use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind};
 use stockpipe_crds::run_record::{RunRecord, RunState};
 use stockpipe_workers::context::Context;
@@ -41,7 +41,7 @@ struct Inner {
 }
 
 impl Scheduler {
-    /// Arms every schedule, and runs the newest key of each that was missed.
+    /// Arms every schedule, and makes up for missed runs as `catchUp` says.
     ///
     /// # Errors
     /// Where tokio-cron-scheduler cannot start.
@@ -60,13 +60,12 @@ impl Scheduler {
         if !context.pipeline.suspend {
             if market_time_is_wall_time(&context.pipeline.source) {
                 let now = Timestamp::now();
+                let ran = newest_runs(context).await;
                 for report in &context.pipeline.reports {
                     let Some(schedule) = report.schedule.as_ref().filter(|s| !s.suspend) else {
                         continue;
                     };
-                    if let Some(missed) = newest_at_or_before(schedule, now) {
-                        inner.run_scheduled(report, missed);
-                    }
+                    inner.run_all(missed(report, schedule, now, &ran, &inner.sessions));
                     arm(
                         jobs.clone(),
                         Arc::clone(&inner),
@@ -117,6 +116,47 @@ impl Scheduler {
 
 fn market_time_is_wall_time(source: &Source) -> bool {
     matches!(source, Source::Simulated { speed: 1, .. })
+}
+
+/// The newest run of each report; none where they cannot be told, as before the first run.
+async fn newest_runs(context: &Context) -> Vec<RunRecord> {
+    let catches_up = |report: &Report| matches!(report.catch_up, Some(CatchUp::All { .. }));
+    if !context.pipeline.reports.iter().any(catches_up) {
+        return Vec::new();
+    }
+    report::list(context).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "which runs were missed cannot be told: only the last of each is made up for");
+        Vec::new()
+    })
+}
+
+/// The runs to make up for at the start, oldest first: those that were due after the newest of `ran`. What was due
+/// before the first run was never promised.
+fn missed(
+    report: &Report,
+    schedule: &Schedule,
+    now: Timestamp,
+    ran: &[RunRecord],
+    sessions: &MarketSessions,
+) -> Vec<RunKey> {
+    let last = || {
+        let at = newest_at_or_before(schedule, now)?;
+        report::schedule::key_at(report, at, sessions)
+    };
+    let limit = match report.catch_up {
+        Some(CatchUp::None) => return Vec::new(),
+        Some(CatchUp::Last) | None => return last().into_iter().collect(),
+        Some(CatchUp::All { limit }) => limit,
+    };
+    match ran.iter().find(|run| run.run_key.name() == report.name) {
+        None => last().into_iter().collect(),
+        Some(newest) => {
+            let since = newest.interval_start;
+            let mut keys = report::schedule::keys_due(report, since, now, limit, sessions);
+            keys.retain(|key| *key > newest.run_key);
+            keys
+        }
+    }
 }
 
 /// The newest schedule time that is not after `now`.
@@ -226,6 +266,20 @@ impl Inner {
                 return;
             }
         };
+        self.run_all(vec![key]);
+    }
+
+    /// Runs these one after another.
+    fn run_all(self: &Arc<Self>, keys: Vec<RunKey>) {
+        let me = Arc::clone(self);
+        self.runs.spawn(async move {
+            for key in keys {
+                me.once(key).await;
+            }
+        });
+    }
+
+    async fn once(&self, key: RunKey) {
         if !self
             .started
             .lock()
@@ -234,15 +288,12 @@ impl Inner {
         {
             return;
         }
-        let me = Arc::clone(self);
-        self.runs.spawn(async move {
-            let line = match report::run(&me.context, &key.to_string()).await {
-                Ok(outcome) => told(&outcome.record),
-                Err(_) if me.context.shutdown.is_cancelled() => return,
-                Err(error) => format!("Report {} {}: {error}", key.name(), key.start()),
-            };
-            let _ = me.say.send(line);
-        });
+        let line = match report::run(&self.context, &key.to_string()).await {
+            Ok(outcome) => told(&outcome.record),
+            Err(_) if self.context.shutdown.is_cancelled() => return,
+            Err(error) => format!("Report {} {}: {error}", key.name(), key.start()),
+        };
+        let _ = self.say.send(line);
     }
 }
 
@@ -290,6 +341,48 @@ mod tests {
             };
             let found = newest_at_or_before(&schedule, now);
             assert_eq!(found.map(|t| t.to_string()).as_deref(), expected, "{cron}");
+        }
+    }
+
+    fn record(key: &str, start: &str) -> RunRecord {
+        serde_json::from_value(serde_json::json!({
+            "runKey": key, "attempt": 0, "state": "Succeeded", "owner": "test", "claimedAt": start, "dataDate": &start[..10],
+            "intervalStart": start, "intervalEnd": start,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_due_after_the_newest_run_is_made_up_for_as_the_policy_says() {
+        let yaml = "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: p}\nspec:\n  \
+                    market: {calendar: 24x7}\n  lake: {bucket: b}\n  reports:\n    - {name: daily, builtin: daily-ohlcv, \
+                    interval: Day, schedule: {cron: '5 0 * * *'}}\n";
+        let pipeline = stockpipe_crds::Pipeline::from_yaml(yaml, "p.yaml").unwrap();
+        let sessions = MarketSessions::of(&pipeline.market);
+        let now: Timestamp = "2026-11-23T08:00:00Z".parse().unwrap();
+        let ran = [record("report/daily@2026-11-18", "2026-11-18T00:00:00Z")];
+        let all = |limit| Some(CatchUp::All { limit });
+        for (catch_up, ran, expected) in [
+            (None, &ran[..], &["2026-11-22"][..]),
+            (Some(CatchUp::None), &ran[..], &[]),
+            (Some(CatchUp::Last), &ran[..], &["2026-11-22"]),
+            (
+                all(7),
+                &ran[..],
+                &["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22"],
+            ),
+            (all(2), &ran[..], &["2026-11-21", "2026-11-22"]),
+            // What lies before the first run was never promised.
+            (all(7), &[], &["2026-11-22"]),
+        ] {
+            let report = Report {
+                catch_up,
+                ..pipeline.reports[0].clone()
+            };
+            let schedule = report.schedule.clone().unwrap();
+            let found = missed(&report, &schedule, now, ran, &sessions);
+            let starts: Vec<String> = found.iter().map(|key| key.start().to_string()).collect();
+            assert_eq!(starts, expected, "{catch_up:?}");
         }
     }
 }

@@ -4,17 +4,14 @@
 //! finds that it is there.
 
 use jiff::{SignedDuration, Timestamp};
-use stockpipe_crds::pipeline::Report;
+use stockpipe_crds::pipeline::{CatchUp, Report};
 use stockpipe_crds::run_key::{DataInterval, IntervalStart, Sessions};
-use stockpipe_crds::spec::report::{CatchUpPolicy, CatchUpSpec};
 
 use crate::build::cron_job::STARTING_DEADLINE;
 
 /// After this a schedule time that has no Job was missed: its CronJob does not
 /// fire for it any more.
 pub const GRACE: SignedDuration = SignedDuration::from_secs(STARTING_DEADLINE + 30);
-/// Runs that are made up for where `catchUp.limit` says nothing.
-const LIMIT: usize = 7;
 /// Schedule times that are looked at in one step; the rest in the next.
 const STEP: usize = 2_000;
 
@@ -40,7 +37,7 @@ pub struct Runs<'a> {
     /// The report.
     pub report: &'a Report,
     /// What happens to missed runs.
-    pub catch_up: &'a CatchUpSpec,
+    pub catch_up: CatchUp,
     /// Schedule times up to this one are settled; `None` for a report that was
     /// not seen before.
     pub settled: Option<Timestamp>,
@@ -146,15 +143,10 @@ fn missed(runs: &Runs<'_>, times: &[Timestamp], sessions: &dyn Sessions) -> Vec<
             missed.push(*at);
         }
     }
-    let limit = runs
-        .catch_up
-        .limit
-        .and_then(|limit| usize::try_from(limit).ok())
-        .unwrap_or(LIMIT);
-    let kept = match runs.catch_up.policy {
-        CatchUpPolicy::None => 0,
-        CatchUpPolicy::Last => 1,
-        CatchUpPolicy::All => limit,
+    let kept = match runs.catch_up {
+        CatchUp::None => 0,
+        CatchUp::Last => 1,
+        CatchUp::All { limit } => limit,
     };
     missed.split_off(missed.len().saturating_sub(kept))
 }
@@ -184,6 +176,7 @@ mod tests {
             }),
             deadline: std::time::Duration::from_secs(1),
             max_scanned_bytes: 1,
+            catch_up: None,
         }
     }
 
@@ -191,13 +184,11 @@ mod tests {
         format!("2026-11-20T{text}Z").parse().unwrap()
     }
 
-    fn catch_up(policy: CatchUpPolicy, limit: Option<i32>) -> CatchUpSpec {
-        CatchUpSpec { policy, limit }
-    }
+    const ALL: CatchUp = CatchUp::All { limit: 7 };
 
     /// Lets every replay end at once; the schedule times that were made up for.
     fn replayed(
-        catch_up: &CatchUpSpec,
+        catch_up: CatchUp,
         jobs: &[Timestamp],
         settled: Timestamp,
         now: Timestamp,
@@ -230,36 +221,28 @@ mod tests {
     #[test]
     fn exactly_the_times_without_a_job_are_made_up_for_oldest_first() {
         let jobs = [at("10:01:00"), at("10:05:00")];
-        let all = catch_up(CatchUpPolicy::All, None);
         assert_eq!(
-            replayed(&all, &jobs, at("10:00:00"), at("10:09:00")),
+            replayed(ALL, &jobs, at("10:00:00"), at("10:09:00")),
             [at("10:02:00"), at("10:03:00"), at("10:04:00")]
         );
-        for (policy, limit, expected) in [
-            (CatchUpPolicy::None, None, vec![]),
-            (CatchUpPolicy::Last, Some(5), vec![at("10:04:00")]),
+        for (catch_up, expected) in [
+            (CatchUp::None, vec![]),
+            (CatchUp::Last, vec![at("10:04:00")]),
             (
-                CatchUpPolicy::All,
-                Some(2),
+                CatchUp::All { limit: 2 },
                 vec![at("10:03:00"), at("10:04:00")],
             ),
         ] {
-            let found = replayed(
-                &catch_up(policy, limit),
-                &jobs,
-                at("10:00:00"),
-                at("10:09:00"),
-            );
-            assert_eq!(found, expected, "{policy:?}");
+            let found = replayed(catch_up, &jobs, at("10:00:00"), at("10:09:00"));
+            assert_eq!(found, expected, "{catch_up:?}");
         }
     }
 
     #[test]
     fn a_time_that_its_cron_job_may_still_fire_for_is_left_to_it() {
-        let all = catch_up(CatchUpPolicy::All, None);
-        assert_eq!(replayed(&all, &[], at("10:00:00"), at("10:04:00")), []);
+        assert_eq!(replayed(ALL, &[], at("10:00:00"), at("10:04:00")), []);
         assert_eq!(
-            replayed(&all, &[], at("10:00:00"), at("10:05:00")),
+            replayed(ALL, &[], at("10:00:00"), at("10:05:00")),
             [at("10:01:00")]
         );
     }
@@ -268,11 +251,10 @@ mod tests {
     fn two_times_of_one_key_are_one_run() {
         let report = report("0,30 12 * * *", Interval::Day);
         let sessions = MarketSessions::parse("24x7").unwrap();
-        let catch_up = catch_up(CatchUpPolicy::All, None);
         let plan_with = |jobs: &[Timestamp]| {
             let runs = Runs {
                 report: &report,
-                catch_up: &catch_up,
+                catch_up: ALL,
                 settled: Some(at("11:00:00")),
                 was_suspended: false,
                 jobs,
@@ -290,11 +272,10 @@ mod tests {
     fn what_was_missed_while_suspended_or_before_it_was_seen_is_given_up() {
         let report = report("* * * * *", Interval::Minute);
         let sessions = MarketSessions::parse("24x7").unwrap();
-        let catch_up = catch_up(CatchUpPolicy::All, None);
         for (settled, was_suspended) in [(None, false), (Some(at("09:00:00")), true)] {
             let runs = Runs {
                 report: &report,
-                catch_up: &catch_up,
+                catch_up: ALL,
                 settled,
                 was_suspended,
                 jobs: &[],
@@ -312,7 +293,7 @@ mod tests {
         let sessions = MarketSessions::parse("24x7").unwrap();
         let runs = Runs {
             report: &report,
-            catch_up: &catch_up(CatchUpPolicy::All, None),
+            catch_up: ALL,
             settled: Some(at("10:00:00")),
             was_suspended: false,
             jobs: &[at("10:01:00")],

@@ -17,7 +17,6 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
-use serde::Deserialize;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::worker_status::{RoleStatus, WorkerStatus};
 use tokio::net::TcpStream;
@@ -201,14 +200,16 @@ fn is_ours(pod: &Child, children: &Children, uid: &str) -> bool {
 async fn ask(address: IpAddr, pipeline: &PipelineRef) -> Answer {
     let answer = tokio::time::timeout(PATIENCE, get(address)).await;
     let body = match answer {
-        Ok(Ok(body)) => body,
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => return Answer::Status(None),
         Ok(Err(why)) => return Answer::Silent(why),
         Err(_) => return Answer::Silent(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     read(&body, pipeline)
 }
 
-async fn get(address: IpAddr) -> Result<Bytes, String> {
+/// The body of `/status`; nothing where the worker has nothing to say yet.
+async fn get(address: IpAddr) -> Result<Option<Bytes>, String> {
     let port = u16::try_from(STATUS_PORT).unwrap_or_default();
     let stream = TcpStream::connect((address, port))
         .await
@@ -228,13 +229,16 @@ async fn get(address: IpAddr) -> Result<Bytes, String> {
             .send_request(request)
             .await
             .map_err(|error| error.to_string())?;
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Ok(None);
+        }
         if response.status() != StatusCode::OK {
             return Err(format!("answered {}", response.status()));
         }
         Limited::new(response.into_body(), LONGEST_ANSWER)
             .collect()
             .await
-            .map(|body| body.to_bytes())
+            .map(|body| Some(body.to_bytes()))
             .map_err(|error| error.to_string())
     }
     .await;
@@ -242,19 +246,10 @@ async fn get(address: IpAddr) -> Result<Bytes, String> {
     answered
 }
 
-/// What `/status` answers.
-#[derive(Deserialize)]
-struct Envelope {
-    status: Option<WorkerStatus>,
-}
-
 /// Reads an answer: of the closed schema, and of this pipeline.
 fn read(body: &[u8], pipeline: &PipelineRef) -> Answer {
-    match serde_json::from_slice::<Envelope>(body) {
-        Ok(Envelope { status: None }) => Answer::Status(None),
-        Ok(Envelope {
-            status: Some(status),
-        }) => {
+    match serde_json::from_slice::<WorkerStatus>(body) {
+        Ok(status) => {
             if status.pipeline != pipeline.to_string() {
                 return Answer::Silent("it says that it is another pipeline's".to_owned());
             }
@@ -373,26 +368,18 @@ mod tests {
     #[test]
     fn an_answer_is_of_the_schema_and_of_this_pipeline() {
         let pipeline = PipelineRef::new("market", "us-equities");
-        let body = |status: serde_json::Value| {
-            serde_json::json!({"role": "produce", "status": status}).to_string()
-        };
-        let status = serde_json::to_value(producer(7)).unwrap();
+        // What a worker serves: `stockpipe_workers::status`.
+        let status = serde_json::to_string(&producer(7)).unwrap();
         assert!(matches!(
-            read(body(status.clone()).as_bytes(), &pipeline),
+            read(status.as_bytes(), &pipeline),
             Answer::Status(Some(_))
         ));
-        assert_eq!(
-            read(body(serde_json::Value::Null).as_bytes(), &pipeline),
-            Answer::Status(None)
-        );
         for (body, says) in [
-            (
-                body(status.clone()).replace("us-equities", "other"),
-                "another pipeline",
-            ),
+            (status.replace("us-equities", "other"), "another pipeline"),
             ("<html>".to_owned(), "cannot be read"),
+            ("{\"role\": \"produce\"}".to_owned(), "cannot be read"),
             (
-                body(serde_json::json!({"role": "produce"})),
+                format!("{{\"role\": \"produce\", \"status\": {status}}}"),
                 "cannot be read",
             ),
         ] {

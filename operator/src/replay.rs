@@ -37,12 +37,7 @@ pub fn replays(
         return replays;
     };
     for report in &pipeline.reports {
-        let spec = resource
-            .spec
-            .reports
-            .iter()
-            .find(|spec| spec.name.as_str() == report.name);
-        let Some(catch_up) = spec.and_then(|spec| spec.catch_up.as_ref()) else {
+        let Some(catch_up) = report.catch_up else {
             continue;
         };
         let name = cron_job::name(&pipeline.name, &report.name);

@@ -16,7 +16,6 @@ use crate::rules;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = rules::exactly_one(&["builtin", "sql"], "must ask one thing; write either builtin: daily-ohlcv or sql: {query: …}"),
-    validation = rules::refused("catchUp"),
     validation = rules::refused_list("destinations")
 )]
 pub struct ReportSpec {
@@ -50,7 +49,8 @@ pub struct ReportSpec {
     #[serde(default = "defaults::max_scanned_bytes")]
     #[x_kube(validation = rules::bytes_between("10Mi", "100Ti"))]
     pub max_scanned_bytes: ByteText,
-    /// What happens to runs that were missed.
+    /// What happens to runs that were missed; without it they stay missed on a
+    /// cluster, and `stockpipe up` runs the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUpSpec>,
     /// Where results are sent.
@@ -114,7 +114,7 @@ pub enum DataDateRule {
 pub struct CatchUpSpec {
     /// Which of them are run.
     pub policy: CatchUpPolicy,
-    /// At most so many.
+    /// With All: at most so many, the newest; 7 where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000))]
     pub limit: Option<i32>,

@@ -188,6 +188,7 @@ mod tests {
             }),
             deadline: Duration::from_secs(7200),
             max_scanned_bytes: 1 << 30,
+            catch_up: None,
         }
     }
 

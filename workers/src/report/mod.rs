@@ -10,7 +10,7 @@
 
 pub mod athena;
 mod record;
-mod schedule;
+pub mod schedule;
 mod sql;
 
 use std::time::Duration;

@@ -101,6 +101,7 @@ mod tests {
             }),
             deadline: Duration::from_secs(1),
             max_scanned_bytes: 1,
+            catch_up: None,
         }
     }
 

@@ -179,6 +179,7 @@ mod tests {
             schedule: None,
             deadline: Duration::from_secs(1),
             max_scanned_bytes: 1 << 30,
+            catch_up: None,
         }
     }
 
