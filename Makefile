@@ -87,6 +87,7 @@ lint: setup ## Formatting, lints, licences, the page's checks
 .PHONY: crd
 crd: ## Regenerate crds/yaml/
 	@cargo run -q -p stockpipe-crds --example crd
+	@cp crds/yaml/stockpipelines.stockpipe.dev.yaml charts/stockpipe/files/
 
 .PHONY: dashboard
 dashboard: ## Rebuild the page's bundle (needs Node)
