@@ -12,6 +12,9 @@ func TestStories(t *testing.T) {
 	t.Run("suspend, pause and run-now do what they say", operatorsHandsOn)
 	t.Run("a rotated secret reaches who reads it, and nobody else", secretsRotate)
 	t.Run("deletion keeps or takes what the policy says", deletionKeepsItsWord)
+	t.Run("an upgrade restarts no worker", upgradesRestartNoWorker)
+	t.Run("a second install on the namespace waits, and names the first", secondInstallNamesTheFirst)
+	t.Run("missed runs are made up for, each once", missedRunsAreMadeUpFor)
 	t.Run("operators, API server and kubelet may fail", failuresAreOutlived)
 	t.Run("the operator asks for nothing that it may not have, and has no right that it does not use", rightsAreUsed)
 }
