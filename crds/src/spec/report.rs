@@ -109,8 +109,12 @@ pub enum DataDateRule {
 }
 
 /// What happens to runs that were missed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.limit) || self.policy == 'All'")
+        .message("has a limit that only policy All reads; leave limit out or write policy: All")
+)]
 pub struct CatchUpSpec {
     /// Which of them are run.
     pub policy: CatchUpPolicy,

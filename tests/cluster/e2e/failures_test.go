@@ -162,6 +162,13 @@ func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
 	if _, err := b.kube.BatchV1().Jobs(p.GetNamespace()).Create(ctx, job, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		background := metav1.DeletePropagationBackground
+		if err := b.kube.BatchV1().Jobs(p.GetNamespace()).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+			t.Error(err)
+		}
+		b.awaitGone(t, time.Minute, "its Job is gone", jobs, p.GetNamespace(), named(name))
+	}()
 	b.awaitOne(t, 3*time.Minute, "verify has ended", jobs, p.GetNamespace(), name, func(o *unstructured.Unstructured) string {
 		if text(o, "status", "succeeded") == "1" || text(o, "status", "failed") == "1" {
 			return ""

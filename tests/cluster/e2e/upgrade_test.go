@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,16 +115,16 @@ func secondInstallNamesTheFirst(t *testing.T) {
 		name = pod
 	}
 	// The Service lists ready pods alone; the pod itself says why it is none.
-	said := ""
+	said, names := "", "the install in namespace "+operator+" runs"
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		raw, _ := b.kube.CoreV1().Pods(elsewhere).ProxyGet("http", name, "8081", "/readyz", nil).DoRaw(context.Background())
-		if said = string(raw); containsAll(said, operator) {
+		if said = string(raw); strings.Contains(said, names) {
 			break
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	if !containsAll(said, operator) {
+	if !strings.Contains(said, names) {
 		t.Errorf("/readyz of the second does not name the first: %q", said)
 	}
 	t.Logf("/readyz of the second install: %s", said)

@@ -136,13 +136,3 @@ func hasCondition(kind, status string) func(*unstructured.Unstructured) string {
 		return fmt.Sprintf("%s is not %s at generation %d: %s", kind, status, o.GetGeneration(), strings.Join(said, "; "))
 	}
 }
-
-// containsAll tells whether a text holds every one of words.
-func containsAll(text string, words ...string) bool {
-	for _, word := range words {
-		if !strings.Contains(text, word) {
-			return false
-		}
-	}
-	return true
-}
