@@ -52,6 +52,10 @@ chart: ## Check the chart: lint, units, schemas, golden files, and against an AP
 	  dir=$$(mktemp -d) && trap 'testcluster down --dir "$$dir"; rm -rf "$$dir"' EXIT && \
 	  testcluster up --dir "$$dir" --control-plane-only && KUBECONFIG=$$dir/kubeconfig charts/check-server
 
+.PHONY: kind-up
+kind-up: ## A kind cluster with a pipeline that runs, and its page (needs Docker, kind, kubectl and helm)
+	@scripts/kind-up
+
 .PHONY: e2e
 e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
 	@scripts/setup cluster
