@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,8 @@ func failuresAreOutlived(t *testing.T) {
 		b.await(t, 2*time.Minute, "another lands", pods, operator, landers, anyReady(old))
 	})
 
+	t.Run("a lander is killed at each point of its write path", func(t *testing.T) { b.killAtEachPoint(t, p) })
+
 	t.Run("the API server is away for half a minute", func(t *testing.T) {
 		if b.dir == "" {
 			t.Skip("needs a testcluster: this one was given by KUBECONFIG")
@@ -139,8 +142,58 @@ type verified struct {
 	}
 }
 
+// killAtEachPoint has landers kill themselves, as kill -9 does, at each named point, and be started again.
+func (b *bed) killAtEachPoint(t *testing.T, p *unstructured.Unstructured) {
+	landers := labelled("stockpipe.dev/pipeline=" + p.GetName() + ",app.kubernetes.io/component=land")
+	points := strings.Fields(b.inPod(t, p, "points", "/usr/bin/stockpipe-worker", "failpoints"))
+	killed := 0
+	for _, point := range points {
+		if !strings.HasPrefix(point, "land.") {
+			continue
+		}
+		set(t, p, []any{map[string]any{"name": "STOCKPIPE_FAILPOINT", "value": point}}, "spec", "consumer", "template", "env")
+		b.apply(t, p)
+		b.await(t, 2*time.Minute, "killed at "+point, pods, p.GetNamespace(), landers, func(seen objects) string {
+			for _, o := range seen {
+				var pod corev1.Pod
+				decode(t, o.Object, &pod)
+				for _, e := range pod.Spec.Containers[0].Env {
+					if e.Name != "STOCKPIPE_FAILPOINT" || e.Value != point {
+						continue
+					}
+					for _, c := range pod.Status.ContainerStatuses {
+						if c.RestartCount > 0 || c.State.Terminated != nil && c.State.Terminated.ExitCode == 137 {
+							return ""
+						}
+					}
+				}
+			}
+			return "it lives"
+		})
+		killed++
+	}
+	if killed < 10 {
+		t.Errorf("killed at %d points of %v", killed, points)
+	}
+	set(t, p, []any{}, "spec", "consumer", "template", "env")
+	b.apply(t, p)
+	b.awaitOne(t, 2*time.Minute, "Ready", pipelines, p.GetNamespace(), p.GetName(), hasCondition("Ready", "True"))
+	b.sound(t, p)
+}
+
 // verify runs `stockpipe verify` in a pod that has the lander's file and secrets.
 func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
+	t.Helper()
+	out := b.inPod(t, p, "verify", "/usr/bin/stockpipe", "verify", "--output", "json", "--data", "/tmp/data", "--secrets", "/etc/stockpipe/secrets", "/etc/stockpipe/pipeline.yaml")
+	var report verified
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	return report
+}
+
+// inPod runs a command in a pod that has the lander's file and secrets, to its end; what it said.
+func (b *bed) inPod(t *testing.T, p *unstructured.Unstructured, what string, command ...string) string {
 	t.Helper()
 	ctx := context.Background()
 	var land appsv1.Deployment
@@ -152,9 +205,10 @@ func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
 	pod := land.Spec.Template.Spec
 	pod.RestartPolicy, pod.TopologySpreadConstraints, pod.ServiceAccountName = corev1.RestartPolicyNever, nil, "default"
 	c := &pod.Containers[0]
-	c.Command = []string{"/usr/bin/stockpipe", "verify", "--output", "json", "--data", "/tmp/data", "--secrets", "/etc/stockpipe/secrets", "/etc/stockpipe/pipeline.yaml"}
+	c.Command = command
+	c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "STOCKPIPE_FAILPOINT" })
 	c.Args, c.Ports, c.LivenessProbe, c.ReadinessProbe = nil, nil, nil, nil
-	name, never := p.GetName()+"-verify", int32(0)
+	name, never := p.GetName()+"-"+what, int32(0)
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       batchv1.JobSpec{BackoffLimit: &never, Template: corev1.PodTemplateSpec{Spec: pod}},
@@ -169,7 +223,7 @@ func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
 		}
 		b.awaitGone(t, time.Minute, "its Job is gone", jobs, p.GetNamespace(), named(name))
 	}()
-	b.awaitOne(t, 3*time.Minute, "verify has ended", jobs, p.GetNamespace(), name, func(o *unstructured.Unstructured) string {
+	b.awaitOne(t, 3*time.Minute, what+" has ended", jobs, p.GetNamespace(), name, func(o *unstructured.Unstructured) string {
 		if text(o, "status", "succeeded") == "1" || text(o, "status", "failed") == "1" {
 			return ""
 		}
@@ -179,9 +233,5 @@ func (b *bed) verify(t *testing.T, p *unstructured.Unstructured) verified {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report verified
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
-		t.Fatalf("%v:\n%s", err, out)
-	}
-	return report
+	return out
 }

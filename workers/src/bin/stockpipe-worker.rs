@@ -14,11 +14,7 @@ struct Args {
     /// What to do: provision, produce, land, analyze, report, teardown; or `failpoints`, which lists them.
     role: String,
     /// The StockPipeline file; every address in it must be named.
-    #[arg(
-        long,
-        required_unless_present = "help",
-        default_value = "/etc/stockpipe/pipeline.yaml"
-    )]
+    #[arg(long, default_value = "/etc/stockpipe/pipeline.yaml")]
     pipeline: PathBuf,
     /// Run key of a scheduled role, for instance `report/daily-ohlcv@2026-11-20`, with `#ATTEMPT` when run by hand.
     #[arg(long)]
@@ -26,7 +22,7 @@ struct Args {
     /// Folder of secrets: DIR/<secret>/<key>.
     #[arg(long, default_value = "/etc/stockpipe/secrets")]
     secrets: PathBuf,
-    /// Where `/status` and `/healthz` are served.
+    /// Where `/status`, `/metrics` and `/healthz` are served.
     #[arg(long, default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
     /// Where the role `analyze` serves its page.
