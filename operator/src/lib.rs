@@ -27,6 +27,7 @@ pub mod lease;
 pub mod metrics;
 pub mod missed_runs;
 pub mod operator;
+pub mod patience;
 pub mod pipeline_ref;
 pub mod poller;
 pub mod preflight;

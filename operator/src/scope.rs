@@ -18,6 +18,7 @@ use crate::child_kind::ChildKind;
 use crate::children::{Watched, watch_kind};
 use crate::context::Context;
 use crate::controller::{after_failure, reconcile};
+use crate::patience::WatchBackoff;
 use crate::pipeline_ref::PipelineRef;
 
 /// Reconciles at once in one scope.
@@ -174,7 +175,8 @@ impl Scope {
             Some(namespace) => Api::namespaced(context.client.clone(), namespace),
             None => Api::all(context.client.clone()),
         };
-        let mut events = std::pin::pin!(watch(api, watcher::Config::default()).default_backoff());
+        let mut events =
+            std::pin::pin!(watch(api, watcher::Config::default()).backoff(WatchBackoff::default()));
         while let Some(event) = events.next().await {
             let event = match event {
                 Ok(event) => event.modify(strip),

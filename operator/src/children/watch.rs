@@ -14,6 +14,7 @@ use super::cache::{ChildCache, Listing};
 use super::digest::{Child, digest, digest_metadata};
 use crate::child_kind::ChildKind;
 use crate::labels;
+use crate::patience::WatchBackoff;
 use crate::pipeline_ref::PipelineRef;
 
 /// What a watch reports to whoever runs it.
@@ -44,7 +45,7 @@ pub fn watch_kind(
         | ChildKind::Pod => {
             let api: Api<DynamicObject> = scoped(client, namespace.as_deref(), &resource);
             watch(api, config)
-                .default_backoff()
+                .backoff(WatchBackoff::default())
                 .map_ok(move |event| map_event(event, &|object| full(kind, object)))
                 .boxed()
         }
@@ -52,7 +53,7 @@ pub fn watch_kind(
             let api: Api<PartialObjectMeta<DynamicObject>> =
                 scoped(client, namespace.as_deref(), &resource);
             watch(api, config)
-                .default_backoff()
+                .backoff(WatchBackoff::default())
                 .map_ok(move |event| {
                     map_event(event, &|object| digest_metadata(kind, &object.metadata))
                 })
