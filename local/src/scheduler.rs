@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn what_was_due_after_the_newest_run_is_made_up_for_as_the_policy_says() {
         let yaml = "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: p}\nspec:\n  \
-                    market: {calendar: 24x7}\n  lake: {bucket: b}\n  reports:\n    - {name: daily, builtin: daily-ohlcv, \
+                    market: {calendar: 24x7}\n  lake: {bucket: lake}\n  reports:\n    - {name: daily, builtin: daily-ohlcv, \
                     interval: Day, schedule: {cron: '5 0 * * *'}}\n";
         let pipeline = stockpipe_crds::Pipeline::from_yaml(yaml, "p.yaml").unwrap();
         let sessions = MarketSessions::of(&pipeline.market);
