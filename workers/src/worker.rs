@@ -98,6 +98,10 @@ pub fn main(invocation: Invocation) -> ExitCode {
 }
 
 async fn run(invocation: Invocation) -> Result<(), RoleError> {
+    // First of all: the first process of a container ignores a SIGTERM that nobody has asked for yet, and the kubelet
+    // then waits for all of the grace period.
+    let shutdown = CancellationToken::new();
+    stop_on_signal(shutdown.clone())?;
     // Ignored: another provider can only have been installed by this same line.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     failpoint::arm_from_environment()?;
@@ -109,7 +113,6 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     let cluster_id = cluster_id(&resource).ok_or_else(|| {
         format!("{name}: metadata.annotations has no `{CLUSTER_ID}`: write the identity of the cluster there")
     })?;
-    let shutdown = CancellationToken::new();
     let context = Context {
         pipeline: Arc::new(pipeline),
         secrets: Secrets::new([invocation.secrets.clone()]),
@@ -128,7 +131,6 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
         context.status.clone(),
         CancellationToken::new(),
     ));
-    tokio::spawn(stop_on_signal(shutdown.clone()));
     let lasting = matches!(invocation.role.as_str(), "produce" | "land" | "analyze");
     // The producer speaks to Kafka alone.
     if invocation.role != "produce" {
@@ -219,20 +221,22 @@ fn brief(mut record: RunRecord) -> RunRecord {
     record
 }
 
-/// Cancels `shutdown` at SIGTERM or SIGINT.
-pub async fn stop_on_signal(shutdown: CancellationToken) {
+/// Cancels `shutdown` at SIGTERM or SIGINT; the signals are caught when this returns.
+///
+/// # Errors
+/// Where they cannot be.
+pub fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    shutdown.cancel();
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        shutdown.cancel();
+    });
+    Ok(())
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
     if args.advertise.is_some() && args.kafka_listen.port() == 0 {
         return Err("--advertise: other machines must know Kafka's port; write one in --kafka-listen, such as 0.0.0.0:9092".to_owned().into());
     }
+    // Before anything else: as a container's first process it would not get a SIGTERM that it has not asked for.
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
     let data = DataDir::own(&args.data.data)?;
     let plan = Plan {
         embedded: Embedded::ALL,
@@ -81,8 +84,6 @@ pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
         data.root().join("secrets").join(LOCAL_SECRET).display()
     );
     println!("ready");
-    let stop = CancellationToken::new();
-    tokio::spawn(stop_on_signal(stop.clone()));
     stop.cancelled().await;
     cloud.shutdown().await;
     Ok(ExitCode::SUCCESS)

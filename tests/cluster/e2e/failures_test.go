@@ -162,7 +162,7 @@ func (b *bed) killAtEachPoint(t *testing.T, p *unstructured.Unstructured) {
 						continue
 					}
 					for _, c := range pod.Status.ContainerStatuses {
-						if c.RestartCount > 0 || c.State.Terminated != nil && c.State.Terminated.ExitCode == 137 {
+						if c.RestartCount > 0 || c.State.Terminated != nil {
 							return ""
 						}
 					}
