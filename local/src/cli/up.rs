@@ -73,12 +73,12 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a duration above zero".to_owned())
 }
 
-pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
+pub(crate) async fn run(mut args: UpArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
     let mut found = PipelineFile::find(args.file.as_deref(), &args.data)?;
     embed(&mut found, &args.embed);
     let embedded = found.embedded();
-    check_page_port(args.listen).await?;
+    args.listen = page_address(args.listen).await?;
     let metrics = match args.metrics {
         Some(addr) => Some(status::bind(addr).await?),
         None => None,
@@ -226,9 +226,10 @@ fn embed(found: &mut PipelineFile, services: &[Service]) {
     }
 }
 
-/// Says at once what the page's own listener would say only after provisioning.
-async fn check_page_port(addr: SocketAddr) -> Result<(), CliError> {
-    status::bind(addr).await.map(drop).map_err(CliError::from)
+/// The page's address, with a free port for port 0. Says at once what the page's own listener would say only after
+/// provisioning.
+async fn page_address(addr: SocketAddr) -> Result<SocketAddr, CliError> {
+    Ok(status::bind(addr).await?.local_addr()?)
 }
 
 fn announce(

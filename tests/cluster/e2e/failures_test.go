@@ -66,7 +66,8 @@ func (b *bed) converges(t *testing.T, p *unstructured.Unstructured, why string) 
 
 func failuresAreOutlived(t *testing.T) {
 	b := story(t)
-	p := b.withPipeline(t, "outliving", nil)
+	// Files are closed soon, so that each point of the write path comes soon.
+	p := b.withPipeline(t, "outliving", func(o *unstructured.Unstructured) { set(t, o, "2s", "spec", "lake", "roll", "maxAge") })
 	operators := labelled("app.kubernetes.io/component=operator")
 
 	t.Run("the leader is killed", func(t *testing.T) {
