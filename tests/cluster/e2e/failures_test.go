@@ -149,7 +149,8 @@ func (b *bed) killAtEachPoint(t *testing.T, p *unstructured.Unstructured) {
 	points := strings.Fields(b.inPod(t, p, "points", "/usr/bin/stockpipe-worker", "failpoints"))
 	killed := 0
 	for _, point := range points {
-		if !strings.HasPrefix(point, "land.") {
+		// Between two publishes there is something only where a range has several directories: `make test-destruction` has it.
+		if !strings.HasPrefix(point, "land.") || point == "land.between-publishes" {
 			continue
 		}
 		set(t, p, []any{map[string]any{"name": "STOCKPIPE_FAILPOINT", "value": point}}, "spec", "consumer", "template", "env")
