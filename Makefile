@@ -9,6 +9,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockpipe
 # Outside the clone, so that another clone finds the dependencies built.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 ARGS ?=
+# Of the whole workspace, as everything else: one crate alone would have other features, and compile its dependencies again.
+EXAMPLES := cargo build -q --workspace --examples
 
 .PHONY: help
 help: ## List what make can do
@@ -34,7 +36,7 @@ test: setup ## Pass the tests that need nothing but Rust
 .PHONY: test-real
 test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Python clients
 	@scripts/setup real
-	@STOCKPIPE_REAL=1 cargo test --workspace --test e2e -- real:: --nocapture
+	@STOCKPIPE_REAL=1 cargo test --workspace --test e2e -- real:: real_ clients:: --nocapture
 
 .PHONY: test-destruction
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
@@ -59,13 +61,15 @@ kind-up: ## A kind cluster with a pipeline that runs, and its page (needs Docker
 .PHONY: e2e
 e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
 	@scripts/setup cluster
+	@scripts/setup real
 	@archive=$$(scripts/image) && cd tests/cluster && \
 	  ./go test -vet=off -count=1 -timeout 10m ./internal/... ./cmd/... && \
 	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e
 
 .PHONY: market-gates
 market-gates: setup ## Hold the synthetic market to real markets' statistics (make market-gates SEEDS=3)
-	@cargo run -q -p stockpipe-market --example gates -- --seeds $(or $(SEEDS),20)
+	@$(EXAMPLES)
+	@"$(CARGO_TARGET_DIR)/debug/examples/gates" --seeds $(or $(SEEDS),20)
 
 GATES_VENV := $(CACHE)/venv/gates
 
@@ -76,11 +80,24 @@ $(GATES_VENV)/ready: tests/python/gates-requirements.txt
 
 .PHONY: market-plots
 market-plots: setup $(GATES_VENV)/ready ## Check a seed of them with numpy, scipy and statsmodels, and plot it
+	@$(EXAMPLES)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	  cargo run -q -p stockpipe-market --example gates -- --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
+	  "$(CARGO_TARGET_DIR)/debug/examples/gates" --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
 	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png; \
-	  cargo run -q -p stockpipe-market --example scenarios | \
+	  "$(CARGO_TARGET_DIR)/debug/examples/scenarios" | \
 	  "$(GATES_VENV)/bin/python" tests/python/market_scenarios.py docs/guides/images/market-scenarios.png
+
+CALENDARS_VENV := $(CACHE)/venv/calendars
+
+$(CALENDARS_VENV)/ready: tests/python/calendar-requirements.txt
+	@python3 -m venv "$(CALENDARS_VENV)"
+	@"$(CALENDARS_VENV)/bin/pip" install -q -r $<
+	@touch $@
+
+.PHONY: calendars
+calendars: setup $(CALENDARS_VENV)/ready ## Compare every session of every exchange with exchange-calendars
+	@$(EXAMPLES)
+	@"$(CALENDARS_VENV)/bin/python" tests/python/calendar_oracle.py "$(CARGO_TARGET_DIR)/debug/examples/calendar"
 
 .PHONY: lint
 lint: setup ## Formatting, lints, licences, the page's checks
@@ -90,7 +107,8 @@ lint: setup ## Formatting, lints, licences, the page's checks
 
 .PHONY: crd
 crd: ## Regenerate crds/yaml/
-	@cargo run -q -p stockpipe-crds --example crd
+	@$(EXAMPLES)
+	@"$(CARGO_TARGET_DIR)/debug/examples/crd"
 	@cp crds/yaml/stockpipelines.stockpipe.dev.yaml charts/stockpipe/files/
 
 .PHONY: dashboard
@@ -98,7 +116,7 @@ dashboard: ## Rebuild the page's bundle (needs Node)
 	@cd dashboard && npm ci --no-audit --no-fund && npm run check && npm run build
 
 .PHONY: bench
-bench: bench-market bench-pipeline ## Every benchmark
+bench: bench-market bench-pipeline bench-operator ## Every benchmark
 
 .PHONY: bench-market
 bench-market: setup ## Codecs and simulator, ticks a second on one core
@@ -108,6 +126,11 @@ bench-market: setup ## Codecs and simulator, ticks a second on one core
 bench-pipeline: build ## Produced and landed ticks a second in one process, and of a lander alone, with their memory
 	@scripts/bench-pipeline
 	@scripts/bench-lander
+
+.PHONY: bench-operator
+bench-operator: build ## 1,000 pipelines at once: time, CPU, memory, requests; a no-op reconcile; writes when idle (Go)
+	@scripts/setup cluster
+	@scripts/bench-operator
 
 .PHONY: clean
 clean: ## Remove the build cache

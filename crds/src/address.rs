@@ -37,13 +37,22 @@ text_types! {
         ),
     ];
 
-    /// A file: `file:///path/to/day.csv`, or a path relative to the pipeline's
-    /// file. A name that ends in `.gz` is decompressed.
+    /// A `wss` or `ws` URL; `{{secret:KEY}}` stands for a key of the source's secret.
+    WebsocketUrl, 1024, [
+        TextRule::must_not(CREDENTIALS, NO_CREDENTIALS),
+        TextRule::must(
+            "^wss?://[^ /?#]+([/?][^ #]*)?$",
+            "must be a URL such as wss://feed.example.com/v1",
+        ),
+    ];
+
+    /// Files: `file:///path/to/day.csv`, `s3://bucket/prices/`, or a path relative
+    /// to the pipeline's file.
     FileUri, 1024, [
         TextRule::must_not(CREDENTIALS, NO_CREDENTIALS),
         TextRule::must(
-            "^(file:///[^ ]|[^:/?#]+$|[^:]*/)",
-            "must be a file: file:///data/day.csv, or a path relative to the pipeline's file; other schemes are not supported in this version",
+            "^(file:///[^ ]|s3://[a-z0-9][a-z0-9.-]+[a-z0-9]/|[^:/#]+$|[^:]*/)",
+            "must be a file: file:///data/day.csv, s3://bucket/day.csv, or a path relative to the pipeline's file; other schemes are not supported in this version",
         ),
     ];
 
@@ -65,6 +74,7 @@ mod tests {
             HttpUrl::new("https://me@otel:4317").map(String::from),
             BootstrapServers::new("me:secret@kafka:9092").map(String::from),
             FileUri::new("file://me:secret@host/day.csv").map(String::from),
+            WebsocketUrl::new("wss://me:secret@host/v1").map(String::from),
         ] {
             let message = refused.unwrap_err().message;
             assert!(message.contains("name a Secret"), "{message}");
@@ -113,12 +123,16 @@ mod tests {
             "../day.csv",
             "/abs/day.csv",
             "file:///data/my day.csv",
+            "s3://bucket/day.csv",
+            "s3://bucket/prices/",
+            "day-?.csv",
+            "prices/*.csv",
         ] {
             assert!(FileUri::new(good).is_ok(), "{good}");
         }
         for bad in [
             "",
-            "s3://bucket/day.csv",
+            "s3://bucket",
             "https://example.com/day.csv",
             "file://host/x",
         ] {

@@ -75,6 +75,14 @@ impl ByteText {
     }
 }
 
+impl PercentText {
+    /// As a share: 0.001 for `0.1%`.
+    pub fn share(&self) -> f64 {
+        let digits = self.as_str().trim_end_matches('%');
+        digits.parse::<f64>().unwrap_or_default() / 100.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +144,8 @@ mod tests {
         for good in ["0%", "0.1%", "99.9%", "100%"] {
             assert!(PercentText::new(good).is_ok(), "{good}");
         }
+        let share = |text| PercentText::new(text).unwrap().share();
+        assert!((share("0.1%") - 0.001).abs() < 1e-15 && share("0%") < 1e-15);
         for bad in ["", "99.9", "101%", ".5%", "99,9%"] {
             assert!(PercentText::new(bad).is_err(), "{bad}");
         }

@@ -102,6 +102,12 @@ text_types! {
         "must be lower-case letters, digits and '_', for instance us_equities_ticks",
     )];
 
+    /// How the name of a crawler's table begins.
+    TablePrefix, 64, [TextRule::must(
+        "^[a-z0-9_]+$",
+        "must be lower-case letters, digits and '_', for instance crawled_",
+    )];
+
     /// Name of a Kubernetes Secret, ConfigMap or ServiceAccount (DNS-1123
     /// subdomain).
     ObjectName, 253, [TextRule::must(
@@ -149,8 +155,20 @@ text_types! {
     /// Header of a column in a file.
     HeaderName, 128, [TextRule::must("^[^ ](.*[^ ])?$", "must be a column's header as the file writes it, for instance Adj Close")];
 
-    /// `strptime` format of a date or time: `%m/%d/%Y`.
-    TimeFormat, 64, [TextRule::must("%", "must be a strptime format such as %m/%d/%Y")];
+    /// `strptime` format of a date or time: `%m/%d/%Y`; or a count since 1970: `epoch-ms`.
+    TimeFormat, 64, [TextRule::must("%|^epoch-(s|ms|us|ns)$", "must be a strptime format such as %m/%d/%Y, or epoch-s, epoch-ms, epoch-us or epoch-ns")];
+
+    /// Text of a cell.
+    CellText, 32, [TextRule::must("^[^ ](.*[^ ])?$", "must be a cell's text without spaces at its ends, for instance NA")];
+
+    /// A value within JSON, as RFC 6901 writes it: `/data/0/price`.
+    JsonPointer, 128, [TextRule::must("^(/[^/ ]+)+$", "must be a JSON pointer such as /price or /data/0/price")];
+
+    /// A value that a message is known by.
+    MatchText, 64, [TextRule::must("^[^ ](.*[^ ])?$", "must be a text without spaces at its ends, for instance trade")];
+
+    /// A text that is sent to a feed.
+    WireText, 2048, [TextRule::must("[^ ]", "must be what the feed is sent, for instance {\"op\":\"subscribe\",\"symbols\":[{{symbols}}]}")];
 
     /// SQL of a report or transform.
     Sql, 16384, [TextRule::must("[^ ]", "must be a statement, for instance SELECT count(*) FROM market.us_equities_ticks")];

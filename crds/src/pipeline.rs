@@ -6,6 +6,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use crate::live::Live;
+pub use crate::replay::{
+    BadRows, ColumnSource, Columns, Dialect, DuplicateRows, Fold, Replay, ReplayTime, Thousands,
+    UnsortedRows,
+};
+pub use crate::spec::report::BuiltinReport;
+
 /// A `StockPipeline` with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
@@ -44,8 +51,35 @@ pub struct Pipeline {
 pub struct Market {
     /// ISO 10383 MIC (`XNYS`) or `24x7`.
     pub calendar: String,
-    /// Symbols, unique, in the order of the file.
+    /// Symbols, unique, in the order of the file; empty where they are a universe.
     pub symbols: Vec<String>,
+    /// Number of generated symbols, instead of `symbols`.
+    pub universe: Option<usize>,
+}
+
+/// Which clock a synthetic market follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarketClock {
+    /// The wall's: it catches up, and goes on with it.
+    Wall,
+    /// Its own, from its start on.
+    FromStart {
+        /// Whether closed hours take no time.
+        skip_closed: bool,
+    },
+}
+
+/// Something that happens in a synthetic market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Its name, as the file has it (`flash-crash`).
+    pub kind: String,
+    /// First instant, nanoseconds since 1970.
+    pub from_ns: i64,
+    /// The instant it ends.
+    pub until_ns: i64,
+    /// The symbol it happens to; `None`: all.
+    pub symbol: Option<String>,
 }
 
 /// Where ticks come from.
@@ -61,42 +95,19 @@ pub enum Source {
         speed: u32,
         /// First market instant (midnight of this date in the calendar's zone); `None`: now.
         start: Option<jiff::civil::Date>,
+        /// Which clock it follows.
+        clock: MarketClock,
+        /// What happens, and when.
+        scenarios: Vec<Scenario>,
+        /// Share of ticks that arrive late, 0 to 0.5.
+        late: f64,
+        /// Share of trades that are cancelled or corrected, 0 to 0.5.
+        corrections: f64,
     },
-    /// A file of real prices.
-    Replay {
-        /// `file:///…` or a path relative to the pipeline's file.
-        uri: String,
-        /// Column mapping.
-        columns: Columns,
-        /// Market seconds per wall second; 0: as fast as Kafka takes them.
-        speed: u32,
-    },
-}
-
-/// How a CSV's columns map to a tick. Each value names a header, or is a constant.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Columns {
-    /// Symbol.
-    pub symbol: ColumnSource,
-    /// Date or time; with `date_format` where it is not ISO 8601.
-    pub time: ColumnSource,
-    /// strptime format of `time` (for instance `%m/%d/%Y`); `None`: ISO 8601.
-    pub time_format: Option<String>,
-    /// Further tick fields (`open`, `high`, `low`, `close`, `adj_close`, `volume`, `price`, `size`,
-    /// `bid_price`, `bid_size`, `ask_price`, `ask_size`, `currency`, `venue`, `trade_id`), by tick column name.
-    pub fields: BTreeMap<String, ColumnSource>,
-}
-
-/// One mapped column.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum ColumnSource {
-    /// Not mapped.
-    #[default]
-    None,
-    /// A column of the file, by its header.
-    Header(String),
-    /// The same value in every row.
-    Const(String),
+    /// Files of real prices.
+    Replay(Box<Replay>),
+    /// A feed over a WebSocket.
+    Live(Box<Live>),
 }
 
 /// Kafka.
@@ -236,6 +247,39 @@ pub struct Catalog {
     pub database: String,
     /// Glue table.
     pub table: String,
+    /// The crawler, where the pipeline has one.
+    pub crawler: Option<Crawler>,
+}
+
+/// A Glue crawler over the lake.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crawler {
+    /// What it looks at.
+    pub target: CrawlTarget,
+    /// Role under which Glue's crawler reads the lake.
+    pub role_arn: Option<String>,
+    /// When it runs; `None`: only by hand.
+    pub schedule: Option<Schedule>,
+    /// After this a crawl has failed.
+    pub timeout: Duration,
+    /// What happens to missed runs, where the spec says; never `All`.
+    pub catch_up: Option<CatchUp>,
+}
+
+/// What a crawler looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CrawlTarget {
+    /// The pipeline's table: partitions that it lacks are added, columns stay.
+    Catalog,
+    /// The files, of which it makes a table of its own.
+    S3 {
+        /// Name of that table.
+        table: String,
+        /// How its name begins; the folder's name follows.
+        table_prefix: String,
+        /// Whether only folders that no crawl has seen are looked at.
+        new_folders_only: bool,
+    },
 }
 
 /// A scheduled report.
@@ -276,8 +320,8 @@ pub enum CatchUp {
 /// What a report asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReportQuery {
-    /// Open, high, low, close, volume, VWAP a symbol for the data date.
-    DailyOhlcv,
+    /// One that comes with stockpipe.
+    Builtin(BuiltinReport),
     /// SQL, with the placeholders that the report's documentation names.
     Sql(String),
 }

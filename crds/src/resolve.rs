@@ -1,26 +1,31 @@
 //! From the spec as written to the pipeline as run: every default filled in,
 //! and what CEL cannot see checked.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::address::EndpointAddress;
-use crate::amounts::{ByteText, DurationText};
+use crate::amounts::{ByteText, DurationText, PercentText};
 use crate::names::{DatabaseName, KeyPrefix, PipelineName, TableName, TopicName};
 use crate::pipeline::{
-    Aws, Catalog, CatchUp, ColumnSource, Columns, Compression, Consumer, DataDate, DeletionPolicy,
-    Endpoint, Endpoints, Format, GroupProtocol, Interval, Kafka, Lake, Market, Monitoring,
-    PartitionBy, Pipeline, Provisioning, Report, ReportQuery, Roll, Schedule, Source, Topic,
+    Aws, Catalog, CatchUp, Compression, Consumer, CrawlTarget, Crawler, DataDate, DeletionPolicy,
+    Endpoint, Endpoints, Format, GroupProtocol, Interval, Kafka, Lake, Market, MarketClock,
+    Monitoring, PartitionBy, Pipeline, Provisioning, Report, ReportQuery, Roll, Scenario, Schedule,
+    Source, Topic,
 };
 use crate::spec::aws::AwsSpec;
+use crate::spec::catalog::{CatalogSpec, CrawlTarget as CrawlTargetSpec, CrawlerSpec, Recrawl};
 use crate::spec::kafka::GroupProtocol as GroupProtocolSpec;
 use crate::spec::lake::{CompressionCodec, FileFormat, LakeSpec, PartitionPeriod};
-use crate::spec::report::{
-    BuiltinReport, CatchUpPolicy, CatchUpSpec, DataDateRule, IntervalLength, ReportSpec,
-};
+use crate::spec::report::{CatchUpPolicy, CatchUpSpec, DataDateRule, IntervalLength, ReportSpec};
 use crate::spec::schedule::ScheduleSpec;
-use crate::spec::source::{ColumnSpec, ColumnsSpec, ReplaySpec, SimulatedSpec};
+use crate::spec::source::{
+    MarketClock as MarketClockSpec, ScenarioName, ScenarioSpec, SimulatedSpec,
+};
 use crate::spec::{DeletionPolicy as DeletionPolicySpec, ProvisioningMode, StockPipeline};
 use crate::violation::Violation;
+
+mod live;
+mod replay;
 
 /// Calendars that this version knows.
 pub const CALENDARS: [&str; 11] = [
@@ -29,6 +34,9 @@ pub const CALENDARS: [&str; 11] = [
 
 /// Runs that `catchUp: {policy: All}` makes up for where it names no limit.
 const CATCH_UP_LIMIT: usize = 7;
+
+/// How the name of a crawler's table begins where nothing is said.
+const TABLE_PREFIX: &str = "crawled_";
 
 /// Database of a pipeline that names none.
 const DATABASE: &str = "stockpipe";
@@ -70,12 +78,20 @@ pub fn resolve(pipeline: &StockPipeline) -> Result<Pipeline, Vec<Violation>> {
         suspend: spec.suspend,
         market: Market {
             calendar,
-            symbols: spec
+            symbols: match &spec.market.universe {
+                Some(_) => Vec::new(),
+                None => spec
+                    .market
+                    .symbols
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            },
+            universe: spec
                 .market
-                .symbols
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+                .universe
+                .as_ref()
+                .and_then(|universe| usize::try_from(universe.size).ok()),
         },
         source,
         kafka: Kafka {
@@ -106,11 +122,8 @@ pub fn resolve(pipeline: &StockPipeline) -> Result<Pipeline, Vec<Violation>> {
             replicas: spec.consumer.replicas,
             memory_budget: spec.consumer.memory_budget.bytes(),
         },
-        lake: lake(&name, &spec.lake, &mut found),
-        catalog: Catalog {
-            database: database_name(spec.catalog.database.as_ref()),
-            table: table_name(&name, spec.catalog.table.as_ref()),
-        },
+        lake: lake(&name, &spec.lake),
+        catalog: catalog(&name, &spec.catalog, spec.lake.prefix.as_ref(), &mut found),
         reports,
         monitoring: Monitoring {
             dashboard: spec.monitoring.dashboard.enabled,
@@ -190,22 +203,60 @@ fn deletion_policy(policy: DeletionPolicySpec) -> DeletionPolicy {
 
 fn source(pipeline: &StockPipeline, found: &mut Vec<Violation>) -> Source {
     let spec = &pipeline.spec.source;
-    match (&spec.simulated, &spec.replay) {
-        (Some(_), Some(replay)) => {
-            found.push(Violation::new(
-                "spec.source",
-                "must name one kind; write either simulated or replay",
-            ));
-            self::replay(replay, found)
+    let kinds = [
+        spec.simulated.is_some(),
+        spec.replay.is_some(),
+        spec.live.is_some(),
+    ];
+    if kinds.into_iter().filter(|named| *named).count() > 1 {
+        found.push(Violation::new(
+            "spec.source",
+            "must name one kind; write either simulated, replay or live",
+        ));
+    }
+    if let Some(live) = spec
+        .live
+        .as_ref()
+        .and_then(|live| live::resolve(live, found))
+    {
+        live
+    } else if let Some(replay) = &spec.replay {
+        replay::resolve(replay, found)
+    } else {
+        match &spec.simulated {
+            Some(simulated) => self::simulated(simulated, found),
+            None => self::simulated(&SimulatedSpec::default(), found),
         }
-        (None, Some(replay)) => self::replay(replay, found),
-        (Some(simulated), None) => self::simulated(simulated),
-        (None, None) => self::simulated(&SimulatedSpec::default()),
     }
 }
 
-fn simulated(spec: &SimulatedSpec) -> Source {
+fn simulated(spec: &SimulatedSpec, found: &mut Vec<Violation>) -> Source {
+    let mut share = |field: &str, percent: Option<&PercentText>| {
+        let share = percent.map_or(0.0, PercentText::share);
+        if share > 0.5 {
+            found.push(Violation::new(
+                format!("spec.source.simulated.disorder.{field}"),
+                "must be 50% at most",
+            ));
+        }
+        share
+    };
+    let disorder = spec.disorder.as_ref();
+    let late = share("late", disorder.and_then(|d| d.late.as_ref()));
+    let corrections = share("corrections", disorder.and_then(|d| d.corrections.as_ref()));
+    let scenarios = spec.scenarios.iter().flatten().enumerate();
     Source::Simulated {
+        clock: match spec.clock {
+            MarketClockSpec::Wall => MarketClock::Wall,
+            MarketClockSpec::FromStart => MarketClock::FromStart {
+                skip_closed: spec.skip_closed,
+            },
+        },
+        scenarios: scenarios
+            .filter_map(|(index, spec)| scenario(index, spec, found))
+            .collect(),
+        late,
+        corrections,
         seed: spec.seed.unsigned_abs(),
         ticks_per_second: spec.ticks_per_second.unsigned_abs(),
         speed: spec.speed.unsigned_abs(),
@@ -213,92 +264,40 @@ fn simulated(spec: &SimulatedSpec) -> Source {
     }
 }
 
-fn replay(spec: &ReplaySpec, found: &mut Vec<Violation>) -> Source {
-    Source::Replay {
-        uri: spec.uri.to_string(),
-        columns: columns(&spec.columns, found),
-        speed: spec.speed.unsigned_abs(),
-    }
-}
-
-fn columns(spec: &ColumnsSpec, found: &mut Vec<Violation>) -> Columns {
-    const PATH: &str = "spec.source.replay.columns";
-    let mut refuse = |field: &str, message: &str| {
-        found.push(Violation::new(format!("{PATH}{field}"), message));
+fn scenario(index: usize, spec: &ScenarioSpec, found: &mut Vec<Violation>) -> Option<Scenario> {
+    let path = |field: &str| format!("spec.source.simulated.scenarios[{index}].{field}");
+    let kind = match spec.kind {
+        ScenarioName::Normal => return None,
+        ScenarioName::Calm => "calm",
+        ScenarioName::Crisis => "crisis",
+        ScenarioName::FlashCrash => "flash-crash",
+        ScenarioName::OpeningBurst => "opening-burst",
+        ScenarioName::Halt => "halt",
+        ScenarioName::HotSymbol => "hot-symbol",
+        ScenarioName::FeedOutage => "feed-outage",
+        ScenarioName::ClockSkew => "clock-skew",
+        ScenarioName::DuplicateFeed => "duplicate-feed",
     };
-    let symbol = column(spec.symbol.as_ref());
-    if symbol == ColumnSource::None {
-        refuse(
-            ".symbol",
-            "is missing; name the column of symbols, or write {const: GSPC} for a file of one symbol",
-        );
+    let ns = |at: jiff::Timestamp, beyond| i64::try_from(at.as_nanosecond()).unwrap_or(beyond);
+    let from_ns = spec.from.map_or(i64::MIN, |at| ns(at, i64::MIN));
+    let until_ns = spec.to.map_or(i64::MAX, |at| ns(at, i64::MAX));
+    if until_ns <= from_ns {
+        found.push(Violation::new(path("to"), "must be after from"));
     }
-    let time = match (&spec.time, &spec.date) {
-        (Some(_), Some(_)) => {
-            refuse(".date", "is the same as time; write one of them");
-            ColumnSource::None
-        }
-        (None, None) => {
-            refuse(
-                ".time",
-                "is missing; name the column of dates or times, with timeFormat where it is not ISO 8601",
-            );
-            ColumnSource::None
-        }
-        (time, date) => column(time.as_ref().or(date.as_ref())),
-    };
-    let fields: BTreeMap<String, ColumnSource> = [
-        ("open", &spec.open),
-        ("high", &spec.high),
-        ("low", &spec.low),
-        ("close", &spec.close),
-        ("adj_close", &spec.adj_close),
-        ("volume", &spec.volume),
-        ("price", &spec.price),
-        ("size", &spec.size),
-        ("bid_price", &spec.bid_price),
-        ("bid_size", &spec.bid_size),
-        ("ask_price", &spec.ask_price),
-        ("ask_size", &spec.ask_size),
-        ("currency", &spec.currency),
-        ("venue", &spec.venue),
-        ("trade_id", &spec.trade_id),
-    ]
-    .into_iter()
-    .filter_map(|(name, spec)| Some((name.to_owned(), column(Some(spec.as_ref()?)))))
-    .collect();
-    let priced = ["price", "close", "bid_price", "ask_price"];
-    if !priced.iter().any(|name| fields.contains_key(*name)) {
-        refuse("", "maps no price; name a column for close or price");
-    }
-    Columns {
-        symbol,
-        time,
-        time_format: spec.time_format.as_ref().map(ToString::to_string),
-        fields,
-    }
+    Some(Scenario {
+        kind: kind.to_owned(),
+        from_ns,
+        until_ns,
+        symbol: spec.symbol.as_ref().map(ToString::to_string),
+    })
 }
 
-fn column(spec: Option<&ColumnSpec>) -> ColumnSource {
-    match spec {
-        None => ColumnSource::None,
-        Some(ColumnSpec::Header(header)) => ColumnSource::Header(header.to_string()),
-        Some(ColumnSpec::Const(constant)) => ColumnSource::Const(constant.value.to_string()),
-    }
-}
-
-fn lake(name: &str, spec: &LakeSpec, found: &mut Vec<Violation>) -> Lake {
+fn lake(name: &str, spec: &LakeSpec) -> Lake {
     let format = match spec.format {
         FileFormat::Parquet => Format::Parquet,
         FileFormat::Json => Format::Json,
         FileFormat::Csv => Format::Csv,
     };
-    if format == Format::Csv {
-        found.push(Violation::new(
-            "spec.lake.format",
-            "Csv is not supported in this version; write Parquet or Json",
-        ));
-    }
     let compression = match spec.compression {
         Some(CompressionCodec::Zstd) => Compression::Zstd,
         Some(CompressionCodec::Snappy) => Compression::Snappy,
@@ -333,6 +332,78 @@ fn lake(name: &str, spec: &LakeSpec, found: &mut Vec<Violation>) -> Lake {
     }
 }
 
+fn catalog(
+    name: &str,
+    spec: &CatalogSpec,
+    prefix: Option<&KeyPrefix>,
+    found: &mut Vec<Violation>,
+) -> Catalog {
+    let table = table_name(name, spec.table.as_ref());
+    let folder = self::prefix(name, prefix);
+    Catalog {
+        database: database_name(spec.database.as_ref()),
+        crawler: spec
+            .crawler
+            .as_ref()
+            .map(|spec| crawler(spec, &folder, &table, found)),
+        table,
+    }
+}
+
+fn crawler(
+    spec: &CrawlerSpec,
+    folder: &str,
+    own_table: &str,
+    found: &mut Vec<Violation>,
+) -> Crawler {
+    const PATH: &str = "spec.catalog.crawler";
+    let target = match spec.target {
+        CrawlTargetSpec::Catalog => CrawlTarget::Catalog,
+        CrawlTargetSpec::S3 => {
+            let table_prefix = spec
+                .table_prefix
+                .as_ref()
+                .map_or_else(|| TABLE_PREFIX.to_owned(), ToString::to_string);
+            let table = crawled_table(&table_prefix, folder);
+            if table == own_table {
+                found.push(Violation::new(
+                    format!("{PATH}.tablePrefix"),
+                    format!("would make the crawler write {table}, the pipeline's own table; write for instance crawled_"),
+                ));
+            }
+            CrawlTarget::S3 {
+                table,
+                table_prefix,
+                new_folders_only: spec.recrawl == Some(Recrawl::NewFolders),
+            }
+        }
+    };
+    Crawler {
+        target,
+        role_arn: spec.role_arn.as_ref().map(ToString::to_string),
+        schedule: spec
+            .schedule
+            .as_ref()
+            .and_then(|schedule| self::schedule(schedule, &format!("{PATH}.schedule"), found)),
+        timeout: spec.timeout.to_duration(),
+        catch_up: spec.catch_up.as_ref().map(catch_up),
+    }
+}
+
+/// Name of the table that Glue makes of a folder: the folder's own, in lower
+/// case, with everything but letters and digits as `_`.
+fn crawled_table(prefix: &str, folder: &str) -> String {
+    let last = folder.rsplit('/').next().unwrap_or(folder);
+    let name: String = last
+        .chars()
+        .map(|character| match character.to_ascii_lowercase() {
+            plain @ ('a'..='z' | '0'..='9') => plain,
+            _ => '_',
+        })
+        .collect();
+    format!("{prefix}{name}")
+}
+
 fn reports(specs: &[ReportSpec], found: &mut Vec<Violation>) -> Vec<Report> {
     let mut names = HashSet::new();
     let mut reports = Vec::with_capacity(specs.len());
@@ -346,7 +417,7 @@ fn reports(specs: &[ReportSpec], found: &mut Vec<Violation>) -> Vec<Report> {
         }
         let query = spec.sql.as_ref().and_then(|sql| sql.query.as_ref());
         let query = match (spec.builtin, query) {
-            (Some(BuiltinReport::DailyOhlcv), None) => ReportQuery::DailyOhlcv,
+            (Some(builtin), None) => ReportQuery::Builtin(builtin),
             (None, Some(query)) => ReportQuery::Sql(query.to_string()),
             _ => {
                 found.push(Violation::new(

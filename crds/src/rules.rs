@@ -50,6 +50,12 @@ pub(crate) fn bytes_between(least: &str, most: &str) -> Rule {
     .message(text(format!("must lie between {least} and {most}")))
 }
 
+/// `field` of `self` may be set only where `condition` holds; the message is
+/// the caller's.
+pub(crate) fn read_only_where(field: &str, condition: &str) -> Rule {
+    Rule::new(format!("!has(self.{field}) || {condition}")).field_path(format!(".{field}"))
+}
+
 /// At most one of `fields` may be set.
 pub(crate) fn at_most_one(fields: &[&str], message: &str) -> Rule {
     let count: Vec<_> = fields

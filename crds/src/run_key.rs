@@ -37,6 +37,9 @@ impl RunKind {
     }
 }
 
+/// Name of a pipeline's one crawl, in its run keys: `crawl/ticks@…`.
+pub const CRAWL: &str = "ticks";
+
 /// First instant of a run's data interval, as its key writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IntervalStart {
@@ -85,6 +88,21 @@ impl RunKey {
             Err(RunKeyError {
                 text: key.to_string(),
             })
+        }
+    }
+
+    /// Names the crawl that was due at `at`: each minute is a run of its own, as
+    /// a crawl covers no interval but all that has landed.
+    ///
+    /// # Panics
+    /// Never: a minute's start is a whole minute.
+    pub fn crawl(at: Timestamp) -> Self {
+        let second = at.as_second();
+        let minute = Timestamp::from_second(second - second.rem_euclid(60)).unwrap_or(at);
+        RunKey {
+            kind: RunKind::Crawl,
+            name: CRAWL.to_owned(),
+            start: IntervalStart::Minute(minute),
         }
     }
 
@@ -358,6 +376,13 @@ mod tests {
             let json = serde_json::to_string(&key).unwrap();
             assert_eq!(serde_json::from_str::<RunKey>(&json).unwrap(), key);
         }
+    }
+
+    #[test]
+    fn a_crawl_is_named_after_the_minute_in_which_it_was_due() {
+        let key = RunKey::crawl(at("2026-11-20T00:07:59.5Z"));
+        assert_eq!(key.to_string(), "crawl/ticks@2026-11-20T0007Z");
+        assert_eq!("crawl/ticks@2026-11-20T0007Z".parse(), Ok(key));
     }
 
     #[test]

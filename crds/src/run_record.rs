@@ -91,12 +91,42 @@ pub struct RunRecord {
     /// `s3://` address of the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// What a crawl came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crawl: Option<CrawlRecord>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RunError>,
     /// W3C `traceparent` of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+}
+
+/// What a crawl came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CrawlRecord {
+    /// Name of the crawler in Glue.
+    pub crawler: String,
+    /// When the crawl before this run had started: a crawl of another start is
+    /// this run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_start: Option<Timestamp>,
+    /// Whether a crawl was under way already, and was waited for.
+    #[serde(default)]
+    pub attached: bool,
+    /// Tables that the crawl made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_created: Option<u64>,
+    /// Tables that it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_updated: Option<u64>,
+    /// Tables that it deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_deleted: Option<u64>,
+    /// Partitions that the table then had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u64>,
 }
 
 /// Why a run failed.
@@ -114,6 +144,45 @@ pub struct RunError {
 }
 
 impl RunRecord {
+    /// The record of an attempt that `owner` claims at `at`, for the data of `date` in `interval` (start, end): waiting,
+    /// with nothing to tell yet.
+    #[must_use]
+    pub fn waiting(
+        run_key: RunKey,
+        attempt: u32,
+        owner: String,
+        at: Timestamp,
+        date: Date,
+        interval: (Timestamp, Timestamp),
+    ) -> Self {
+        Self {
+            run_key,
+            attempt,
+            state: RunState::Waiting,
+            owner,
+            scheduled_at: None,
+            claimed_at: at,
+            started_at: None,
+            finished_at: None,
+            data_date: date,
+            interval_start: interval.0,
+            interval_end: interval.1,
+            partial: false,
+            watermark: None,
+            request_token: None,
+            workgroup: None,
+            query_execution_id: None,
+            query: None,
+            rows: None,
+            scanned_bytes: None,
+            cost_usd: None,
+            output: None,
+            crawl: None,
+            error: None,
+            trace: None,
+        }
+    }
+
     /// Key of the record's object within its bucket.
     pub fn object_key(lake_id: &str, run_key: &RunKey, attempt: u32) -> String {
         format!("_stockpipe/{lake_id}/runs/{run_key}/{attempt}.json")
@@ -154,31 +223,17 @@ mod tests {
 
     #[test]
     fn a_record_round_trips_and_leaves_out_what_it_does_not_know() {
-        let record = RunRecord {
-            run_key: "report/daily-ohlcv@2026-11-20".parse().unwrap(),
-            attempt: 0,
-            state: RunState::Waiting,
-            owner: "host/1".into(),
-            scheduled_at: None,
-            claimed_at: "2026-11-20T21:30:00Z".parse().unwrap(),
-            started_at: None,
-            finished_at: None,
-            data_date: jiff::civil::date(2026, 11, 20),
-            interval_start: "2026-11-20T14:30:00Z".parse().unwrap(),
-            interval_end: "2026-11-20T21:00:00Z".parse().unwrap(),
-            partial: false,
-            watermark: None,
-            request_token: None,
-            workgroup: None,
-            query_execution_id: None,
-            query: None,
-            rows: None,
-            scanned_bytes: None,
-            cost_usd: None,
-            output: None,
-            error: None,
-            trace: None,
-        };
+        let record = RunRecord::waiting(
+            "report/daily-ohlcv@2026-11-20".parse().unwrap(),
+            0,
+            "host/1".into(),
+            "2026-11-20T21:30:00Z".parse().unwrap(),
+            jiff::civil::date(2026, 11, 20),
+            (
+                "2026-11-20T14:30:00Z".parse().unwrap(),
+                "2026-11-20T21:00:00Z".parse().unwrap(),
+            ),
+        );
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["runKey"], "report/daily-ohlcv@2026-11-20");
         assert!(json.get("rows").is_none());

@@ -147,9 +147,63 @@ pub(crate) fn fill_defaults(schema: &Value, value: &mut Value) {
     }
 }
 
+/// Takes out of `value` what [`fill_defaults`] would put there, and nulls.
+pub(crate) fn prune_defaults(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+                for (name, child) in properties {
+                    let Some(present) = object.get_mut(name) else {
+                        continue;
+                    };
+                    prune_defaults(child, present);
+                    let default = child.get("default").map(|default| {
+                        let mut default = default.clone();
+                        prune_defaults(child, &mut default);
+                        default
+                    });
+                    if present.is_null() || default.as_ref() == Some(present) {
+                        object.remove(name);
+                    }
+                }
+            } else if let Some(child) = schema.get("additionalProperties") {
+                object
+                    .values_mut()
+                    .for_each(|present| prune_defaults(child, present));
+            }
+        }
+        Value::Array(items) => {
+            if let Some(child) = schema.get("items") {
+                items
+                    .iter_mut()
+                    .for_each(|item| prune_defaults(child, item));
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_pruned_comes_back_as_it_was() {
+        let text = include_str!("../tests/everything.yaml");
+        let smallest = "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: p}\n\
+                        spec: {source: {simulated: {}}, lake: {bucket: acme}}\n";
+        for text in [text, smallest] {
+            let written = serde_json::to_value(crate::load(text, "p.yaml").unwrap()).unwrap();
+            let mut filled = written.clone();
+            fill_defaults(object_schema(), &mut filled);
+            let mut pruned = filled.clone();
+            prune_defaults(object_schema(), &mut pruned);
+            assert_ne!(pruned, filled);
+            fill_defaults(object_schema(), &mut pruned);
+            crate::admission::drop_nulls(&mut filled);
+            assert_eq!(pruned, filled);
+        }
+    }
 
     /// Visits every node with its path.
     fn walk(schema: &Value, path: &str, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {

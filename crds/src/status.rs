@@ -135,6 +135,10 @@ pub struct ConsumerStatus {
     /// Pods that the autoscaler wants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
+    /// Last change that the autoscaler made for the lag's sake; the next one of
+    /// the other direction waits for five minutes from then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_scale: Option<ScaleStatus>,
     /// Label selector of the pods, for the scale subresource.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
@@ -152,6 +156,19 @@ pub struct ConsumerStatus {
     pub freshness: Option<String>,
 }
 
+/// A change that the autoscaler made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleStatus {
+    /// When.
+    #[schemars(length(max = 32))]
+    pub time: String,
+    /// Pods before.
+    pub from: i32,
+    /// Pods after.
+    pub to: i32,
+}
+
 /// The table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -159,12 +176,21 @@ pub struct CatalogStatus {
     /// Last run of the crawler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_crawl: Option<CrawlStatus>,
+    /// Schedule times up to this one are settled: crawled, or given up. Kept
+    /// where catchUp is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub scheduled_through: Option<String>,
 }
 
 /// Last run of the crawler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CrawlStatus {
+    /// Run key: crawl/ticks@2026-11-20T1505Z.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub key: Option<String>,
     /// When it ended.
     #[schemars(length(max = 32))]
     pub time: String,
@@ -173,6 +199,10 @@ pub struct CrawlStatus {
     /// Partitions that the table then had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i64>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub message: Option<String>,
 }
 
 /// Last run of a report.
@@ -189,6 +219,10 @@ pub struct ReportStatus {
     /// State of that run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<crate::run_record::RunState>,
+    /// When that run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub finished_at: Option<String>,
     /// Schedule times up to this one are settled: run, or given up. Kept where
     /// catchUp is set.
     #[serde(skip_serializing_if = "Option::is_none")]

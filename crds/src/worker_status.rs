@@ -82,6 +82,8 @@ pub enum RoleStatus {
     Analyze(AnalyzeStatus),
     /// Runs a report.
     Report(ReportRunStatus),
+    /// Runs the crawler.
+    Crawl(CrawlRunStatus),
     /// Deletes what provision made.
     Teardown(TeardownStatus),
 }
@@ -135,6 +137,42 @@ pub struct ProduceStatus {
     /// Whether the source has ended (a replayed file).
     #[serde(default)]
     pub finished: bool,
+    /// Rows of replayed files, or messages of a live feed, that could not be
+    /// read and went to quarantine.
+    #[serde(default)]
+    pub bad_rows: u64,
+    /// Rows of replayed files, or trades of a live feed, that said what another
+    /// said and were left out.
+    #[serde(default)]
+    pub duplicate_rows: u64,
+    /// What it says of a live feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveStatus>,
+}
+
+/// What `produce` says of a live feed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveStatus {
+    /// The feed's name.
+    pub feed: String,
+    /// Whether it is connected and subscribed.
+    pub connected: bool,
+    /// Connections that were lost or replaced.
+    pub reconnects: u64,
+    /// Messages that came.
+    pub messages: u64,
+    /// Messages of no known meaning, passed over.
+    pub unknown: u64,
+    /// Messages that were given up because Kafka was away for too long.
+    pub overflow: u64,
+    /// Gap records.
+    pub gaps: u64,
+    /// Trades that are known to be missing, by the feed's own numbers.
+    pub missing: u64,
+    /// When the last message came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<Timestamp>,
 }
 
 /// What `land` says.
@@ -232,6 +270,23 @@ pub struct ReportRunStatus {
     pub query_execution_id: Option<String>,
 }
 
+/// What `crawl` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CrawlRunStatus {
+    /// Which run.
+    pub run_key: RunKey,
+    /// Which attempt.
+    pub attempt: u32,
+    /// How far it is.
+    pub run_state: RunState,
+    /// Name of the crawler in Glue.
+    pub crawler: String,
+    /// When it has failed at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +323,16 @@ mod tests {
                     watermark: None,
                     deadline: None,
                     query_execution_id: None,
+                }),
+            ),
+            (
+                "crawl",
+                RoleStatus::Crawl(CrawlRunStatus {
+                    run_key: "crawl/ticks@2026-11-20T0007Z".parse().unwrap(),
+                    attempt: 0,
+                    run_state: RunState::Running,
+                    crawler: "stockpipe-us".into(),
+                    deadline: None,
                 }),
             ),
         ] {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::admission::{drop_nulls, validate_object};
 use crate::pipeline::Pipeline;
 use crate::resolve::resolve;
+use crate::schema::{object_schema, prune_defaults};
 use crate::spec::{GROUP, KIND, StockPipeline, VERSION};
 use crate::violation::{LoadError, Violation};
 
@@ -39,9 +40,12 @@ pub fn validate(text: &str) -> Vec<Violation> {
     }
 }
 
-/// Writes a pipeline as YAML that [`load`] reads, every default written out.
+/// Writes a pipeline as YAML that [`load`] reads, without what is at its default: a field that a later version adds
+/// then changes no file of a pipeline that does not use it, and an older worker reads it.
 pub fn to_yaml(pipeline: &StockPipeline) -> String {
-    serde_norway::to_string(pipeline).expect("a pipeline's fields are all YAML")
+    let mut object = serde_json::to_value(pipeline).expect("a pipeline's fields are all JSON");
+    prune_defaults(object_schema(), &mut object);
+    serde_norway::to_string(&object).expect("a pipeline's fields are all YAML")
 }
 
 impl Pipeline {

@@ -32,3 +32,21 @@ fn a_pipeline_with_every_field_is_taken() {
     stockpipe_crds::Pipeline::from_yaml(example, "everything.yaml")
         .unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[test]
+fn every_example_is_a_pipeline() {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "examples"]
+        .iter()
+        .collect();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the examples") {
+        let path = entry.expect("an example").path();
+        let text = std::fs::read_to_string(&path).expect("a text");
+        let name = path.display().to_string();
+        // What the commands fill in.
+        let text = text.replace("START", "2026-11-20");
+        stockpipe_crds::Pipeline::from_yaml(&text, &name).unwrap_or_else(|error| panic!("{error}"));
+        count += 1;
+    }
+    assert!(count >= 3, "{count}");
+}

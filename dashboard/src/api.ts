@@ -8,7 +8,7 @@ export type Instant = string;
 export interface Pipeline {
   name: string;
   namespace: string;
-  badge: "SIMULATED" | "REPLAY";
+  badge: "SIMULATED" | "REPLAY" | "LIVE";
   calendar: string;
   topic: string;
   lake: string;

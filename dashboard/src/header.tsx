@@ -47,6 +47,7 @@ export function Header({ feed }: { feed: Feed }) {
 const MEANING = {
   SIMULATED: "A synthetic market: no price here was ever traded",
   REPLAY: "Recorded prices, played again",
+  LIVE: "Prices as they come from a feed",
 } as const;
 
 /** The only live region of the page: it speaks when the state changes, never for a price. */

@@ -203,10 +203,11 @@ async fn start_aws(
         Durability::Kill
     };
     let store = s3::Store::open(&data.root().join("s3"), durability).map_err(sentence)?;
-    let glue = Arc::new(Glue::open(&data.root().join("glue")).map_err(sentence)?);
     let clients = Clients::connect(&addressed(&plan.aws, plan.embedded, &url), &plan.secrets)
         .await
         .map_err(sentence)?;
+    let glue = Glue::open_with_crawlers(&data.root().join("glue"), clients.s3.clone());
+    let glue = Arc::new(glue.map_err(sentence)?);
     let backends = Backends {
         glue: clients.glue,
         s3: clients.s3,

@@ -18,6 +18,9 @@ pub struct Endpoints {
     pub kafka: Option<String>,
     /// URL of the page, where it runs.
     pub page: Option<String>,
+    /// `host:port` where a pipeline tells how it does, where one runs.
+    #[serde(default)]
+    pub status: Option<String>,
 }
 
 /// An owned data directory; the lock ends with this value or with the process.
@@ -265,6 +268,7 @@ mod tests {
             aws: None,
             kafka: Some("127.0.0.1:9092".into()),
             page: None,
+            status: None,
         };
         let owner = DataDir::own(dir.path()).unwrap();
         owner.publish(&here).unwrap();

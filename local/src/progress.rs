@@ -49,6 +49,7 @@ impl Numbers {
                 RoleStatus::Provision(_)
                 | RoleStatus::Analyze(_)
                 | RoleStatus::Report(_)
+                | RoleStatus::Crawl(_)
                 | RoleStatus::Teardown(_) => {}
             }
         }

@@ -1,8 +1,10 @@
-//! Scheduled reports of `stockpipe up`: tokio-cron-scheduler fires each at the
-//! instant that `crds` computes, as a one-shot job that arms the next one.
+//! Scheduled reports and crawls of `stockpipe up`: tokio-cron-scheduler fires
+//! each at the instant that `crds` computes, as a one-shot job that arms the
+//! next one.
 //!
 //! When market time is not wall time (a replay, or a simulation at another
-//! speed), the watermark fires them instead. See docs/adr/0002.
+//! speed), the watermark fires reports instead. See docs/adr/0002. Crawls are of
+//! what has landed by the wall clock, always.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +12,12 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{Timestamp, ToSpan};
-use stockpipe_crds::pipeline::{CatchUp, DataDate, Report, Schedule, Source};
+use stockpipe_crds::pipeline::{CatchUp, DataDate, MarketClock, Report, Schedule, Source};
 use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind};
 use stockpipe_crds::run_record::{RunRecord, RunState};
 use stockpipe_workers::context::Context;
-use stockpipe_workers::report;
 use stockpipe_workers::sessions::MarketSessions;
+use stockpipe_workers::{crawl, report};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
@@ -58,6 +60,7 @@ impl Scheduler {
         jobs.start().await?;
         let mut by_watermark = None;
         if !context.pipeline.suspend {
+            arm_crawls(&jobs, &inner).await?;
             if market_time_is_wall_time(&context.pipeline.source) {
                 let now = Timestamp::now();
                 let ran = newest_runs(context).await;
@@ -69,7 +72,7 @@ impl Scheduler {
                     arm(
                         jobs.clone(),
                         Arc::clone(&inner),
-                        report.clone(),
+                        Task::Report(Arc::new(report.clone())),
                         schedule.clone(),
                         now,
                     )
@@ -109,13 +112,54 @@ impl Scheduler {
             .await
             .is_err()
         {
-            tracing::debug!("a report was still running; the next start takes it over");
+            tracing::debug!("a run was not over; the next start takes it over");
         }
     }
 }
 
 fn market_time_is_wall_time(source: &Source) -> bool {
-    matches!(source, Source::Simulated { speed: 1, .. })
+    matches!(
+        source,
+        Source::Simulated {
+            speed: 1,
+            clock: MarketClock::Wall,
+            ..
+        } | Source::Live(_)
+    )
+}
+
+/// What a schedule runs.
+#[derive(Clone)]
+enum Task {
+    Report(Arc<Report>),
+    Crawl,
+}
+
+impl Task {
+    fn name(&self) -> &str {
+        match self {
+            Self::Report(report) => &report.name,
+            Self::Crawl => "crawl",
+        }
+    }
+}
+
+/// Arms the schedule of the crawler, and makes up for its last crawl where nothing else is said.
+async fn arm_crawls(jobs: &JobScheduler, inner: &Arc<Inner>) -> Result<(), JobSchedulerError> {
+    let Some(crawler) = &inner.context.pipeline.catalog.crawler else {
+        return Ok(());
+    };
+    let Some(schedule) = crawler.schedule.as_ref().filter(|s| !s.suspend) else {
+        return Ok(());
+    };
+    let now = Timestamp::now();
+    if crawler.catch_up != Some(CatchUp::None)
+        && let Some(at) = newest_at_or_before(schedule, now)
+    {
+        inner.run_all(vec![RunKey::crawl(at)]);
+    }
+    let (jobs, inner) = (jobs.clone(), Arc::clone(inner));
+    arm(jobs, inner, Task::Crawl, schedule.clone(), now).await
 }
 
 /// The newest run of each report; none where they cannot be told, as before the first run.
@@ -182,7 +226,7 @@ fn newest_at_or_before(schedule: &Schedule, now: Timestamp) -> Option<Timestamp>
 fn arm(
     jobs: JobScheduler,
     inner: Arc<Inner>,
-    report: Report,
+    task: Task,
     schedule: Schedule,
     after: Timestamp,
 ) -> BoxFuture<'static, Result<(), JobSchedulerError>> {
@@ -195,17 +239,17 @@ fn arm(
             Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
         let again = jobs.clone();
         let job = Job::new_one_shot_async(wait, move |_, _| {
-            let (jobs, inner, report, schedule) = (
+            let (jobs, inner, task, schedule) = (
                 again.clone(),
                 Arc::clone(&inner),
-                report.clone(),
+                task.clone(),
                 schedule.clone(),
             );
             Box::pin(async move {
-                inner.run_scheduled(&report, at);
-                let name = report.name.clone();
-                if let Err(error) = arm(jobs, inner, report, schedule, at).await {
-                    tracing::warn!(report = name, %error, "its schedule could not be armed again");
+                inner.run_scheduled(&task, at);
+                let name = task.name().to_owned();
+                if let Err(error) = arm(jobs, inner, task, schedule, at).await {
+                    tracing::warn!(name, %error, "its schedule could not be armed again");
                 }
             })
         })?;
@@ -249,7 +293,11 @@ async fn run_by_watermark(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    fn run_scheduled(self: &Arc<Self>, report: &Report, at: Timestamp) {
+    fn run_scheduled(self: &Arc<Self>, task: &Task, at: Timestamp) {
+        let report = match task {
+            Task::Report(report) => report,
+            Task::Crawl => return self.run_all(vec![RunKey::crawl(at)]),
+        };
         let interval =
             DataInterval::scheduled(at, report.interval, report.data_date, &self.sessions);
         if let Some(interval) = interval {
@@ -288,10 +336,21 @@ impl Inner {
         {
             return;
         }
-        let line = match report::run(&self.context, &key.to_string()).await {
-            Ok(outcome) => told(&outcome.record),
+        let text = key.to_string();
+        let ran = match key.kind() {
+            RunKind::Crawl => match crawl::run(&self.context, &text).await {
+                Ok(record) => Ok(record),
+                Err(error) => Err(format!("Crawl {}: {error}", key.start())),
+            },
+            _ => match report::run(&self.context, &text).await {
+                Ok(outcome) => Ok(outcome.record),
+                Err(error) => Err(format!("Report {} {}: {error}", key.name(), key.start())),
+            },
+        };
+        let line = match ran {
+            Ok(record) => told(&record),
             Err(_) if self.context.shutdown.is_cancelled() => return,
-            Err(error) => format!("Report {} {}: {error}", key.name(), key.start()),
+            Err(line) => line,
         };
         let _ = self.say.send(line);
     }
@@ -302,6 +361,22 @@ impl Inner {
 pub fn told(record: &RunRecord) -> String {
     let name = record.run_key.name();
     let date = record.run_key.start();
+    if let Some(crawl) = &record.crawl {
+        return match &record.error {
+            Some(error) => format!("Crawl {date}: {}", error.message),
+            None => format!(
+                "Crawl {date}{}: {} partitions, {} tables made, {} changed",
+                if crawl.attached {
+                    " (one was under way)"
+                } else {
+                    ""
+                },
+                crawl.partitions.unwrap_or(0),
+                crawl.tables_created.unwrap_or(0),
+                crawl.tables_updated.unwrap_or(0),
+            ),
+        };
+    }
     if record.state == RunState::Failed {
         let why = record
             .error

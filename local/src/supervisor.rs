@@ -1,13 +1,13 @@
 //! The roles of one pipeline as tasks of this process.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use stockpipe_workers::context::Context;
 use stockpipe_workers::status::StatusBoard;
 use stockpipe_workers::worker::RoleError;
 use stockpipe_workers::{analyze, land, produce};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -28,9 +28,9 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the producer, the landers and, where the file wants it, the page.
+    /// Starts the producer, the landers and, where there is a listener for it, the page.
     #[must_use]
-    pub fn start(context: &Context, page: SocketAddr) -> Self {
+    pub fn start(context: &Context, page: Option<TcpListener>) -> Self {
         let (report_failure, failures) = mpsc::unbounded_channel();
         let mut supervisor = Self {
             roles: Vec::new(),
@@ -47,9 +47,9 @@ impl Supervisor {
                 });
             }
         }
-        if context.pipeline.monitoring.dashboard {
+        if let Some(listener) = page {
             supervisor.spawn("analyze", context, move |c| async move {
-                analyze::run(&c, page).await.map_err(RoleError::from)
+                analyze::serve(&c, listener).await.map_err(RoleError::from)
             });
         }
         supervisor

@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::columns::TickColumns;
 use stockpipe_market::json;
-use stockpipe_market::simulator::{Model, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
 use stockpipe_market::tick::{Symbol, Tick};
 
 const RATE: u64 = 50_000;
@@ -29,6 +29,7 @@ fn market(symbols: usize) -> Simulator {
         universe: Vec::new(),
         model: Model::default(),
         scenarios: Vec::new(),
+        disorder: Disorder::default(),
         run: "20261120T000000Z-42".into(),
     };
     Simulator::new(settings).expect("a market")

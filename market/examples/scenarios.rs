@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 
 use jiff::civil::date;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Model, Scenario, ScenarioKind, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Scenario, ScenarioKind, Settings, Simulator};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -68,6 +68,7 @@ fn play(out: &mut impl Write, name: &str, kind: Option<ScenarioKind>) -> std::io
             })
             .into_iter()
             .collect(),
+        disorder: Disorder::default(),
     };
     let mut minutes: BTreeMap<i64, Minute> = BTreeMap::new();
     let mut next = 0;
@@ -99,7 +100,7 @@ fn see(minute: &mut Minute, tick: &Tick, next: &mut u64) {
     if let (Kind::Quote, Some(bid), Some(ask)) = (tick.kind, tick.bid_price, tick.ask_price) {
         minute.mid = Some(f64::midpoint(bid.to_f64(), ask.to_f64()));
     }
-    if let Some(number) = tick.source_seq {
+    if let (true, Some(number)) = (tick.kind != Kind::Gap, tick.source_seq) {
         minute.holes += number.saturating_sub(*next);
         minute.repeats += u32::from(number < *next);
         *next = number + 1;

@@ -1,5 +1,9 @@
 //! Bars: open, high, low, close, volume and VWAP of a symbol's trades in an interval.
 //!
+//! A trade counts for what its flags leave it ([`Updates`]): one that is no last price is neither
+//! open nor close, and so on. An interval without a last price has no bar. Corrections change no
+//! bar: it says what was traded when it was told.
+//!
 //! A bar stays open until the watermark has passed its end, so that trades that arrive out of
 //! order count where they belong: the open is the trade with the least (event time, `seq`), the
 //! close the one with the greatest. The volume-weighted average price is Σ price·size / Σ size
@@ -11,7 +15,7 @@ use std::fmt;
 
 use arrow::datatypes::i256;
 
-use crate::tick::{Kind, Price, Size, Symbol, Tick};
+use crate::tick::{Kind, Price, Size, Symbol, Tick, Updates};
 
 /// The length of a bar. Bars are aligned to 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,59 +113,60 @@ impl Turnover {
 /// A bar that trades are still added to.
 #[derive(Clone, Debug)]
 struct Open {
-    /// Event time and `seq` of the first and the last trade.
-    first: (i64, u64),
-    last: (i64, u64),
-    open: Price,
-    high: Price,
-    low: Price,
-    close: Price,
+    /// The first and the last of the last prices, by event time and `seq`.
+    ends: Option<[(i64, u64, Price); 2]>,
+    /// The highest and the lowest price.
+    range: Option<(Price, Price)>,
     turnover: Turnover,
     trades: u64,
 }
 
 impl Open {
-    fn new(price: Price, at: (i64, u64)) -> Open {
+    fn new() -> Open {
         Open {
-            first: at,
-            last: at,
-            open: price,
-            high: price,
-            low: price,
-            close: price,
+            ends: None,
+            range: None,
             turnover: Turnover::default(),
             trades: 0,
         }
     }
 
-    fn add(&mut self, price: Price, size: Size, at: (i64, u64)) {
-        if at < self.first {
-            self.first = at;
-            self.open = price;
+    fn add(&mut self, price: Price, size: Size, updates: Updates, at: (i64, u64)) {
+        if updates.last {
+            let this = (at.0, at.1, price);
+            let [first, last] = self.ends.get_or_insert([this; 2]);
+            if at < (first.0, first.1) {
+                *first = this;
+            }
+            if at >= (last.0, last.1) {
+                *last = this;
+            }
         }
-        if at >= self.last {
-            self.last = at;
-            self.close = price;
+        if updates.high_low {
+            let (high, low) = self.range.unwrap_or((price, price));
+            self.range = Some((high.max(price), low.min(price)));
         }
-        self.high = self.high.max(price);
-        self.low = self.low.min(price);
+        if updates.volume {
+            self.turnover.add(price, size);
+        }
         self.trades += 1;
-        self.turnover.add(price, size);
     }
 
-    fn bar(&self, symbol: &Symbol, start_ns: i64, interval: Interval) -> Bar {
-        Bar {
+    fn bar(&self, symbol: &Symbol, start_ns: i64, interval: Interval) -> Option<Bar> {
+        let [(.., open), (.., close)] = self.ends?;
+        let (high, low) = self.range.unwrap_or((open.max(close), open.min(close)));
+        Some(Bar {
             symbol: symbol.clone(),
             start_ns,
             interval,
-            open: self.open,
-            high: self.high,
-            low: self.low,
-            close: self.close,
+            open,
+            high,
+            low,
+            close,
             volume: self.turnover.volume(),
             vwap: self.turnover.vwap(),
             trades: self.trades,
-        }
+        })
     }
 }
 
@@ -232,10 +237,11 @@ impl BarBuilder {
         let at = (tick.ts_event_ns, tick.seq);
         let bars = self.bars.entry(start_ns).or_default();
         if !bars.contains_key(&tick.symbol) {
-            bars.insert(tick.symbol.clone(), Open::new(price, at));
+            bars.insert(tick.symbol.clone(), Open::new());
         }
         if let Some(bar) = bars.get_mut(&tick.symbol) {
-            bar.add(price, tick.size.unwrap_or_default(), at);
+            let size = tick.size.unwrap_or_default();
+            bar.add(price, size, Updates::of(tick.flags), at);
         }
         Outcome::Counted
     }
@@ -250,7 +256,7 @@ impl BarBuilder {
                 break;
             }
             for (symbol, bar) in entry.remove() {
-                closed.push(bar.bar(&symbol, start_ns, self.interval));
+                closed.extend(bar.bar(&symbol, start_ns, self.interval));
             }
         }
         self.closed_ns = self.closed_ns.max(watermark_ns);
@@ -263,7 +269,7 @@ impl BarBuilder {
             .iter()
             .flat_map(|(&start_ns, bars)| {
                 bars.iter()
-                    .map(move |(symbol, bar)| bar.bar(symbol, start_ns, self.interval))
+                    .filter_map(move |(symbol, bar)| bar.bar(symbol, start_ns, self.interval))
             })
             .collect()
     }
@@ -344,7 +350,7 @@ mod tests {
     #[test]
     fn only_trades_count() {
         let mut bars = BarBuilder::new(Interval::SECOND);
-        for kind in [Kind::Quote, Kind::Bar, Kind::Status] {
+        for &kind in Kind::ALL.iter().filter(|&&kind| kind != Kind::Trade) {
             let tick = Tick {
                 kind,
                 ..trade("A", 0, 0, "1", "1")
@@ -357,6 +363,34 @@ mod tests {
         };
         assert_eq!(bars.push(&without_price), Outcome::NotATrade);
         assert_eq!(bars.open_bars(), 0);
+    }
+
+    #[test]
+    fn a_trade_counts_for_what_its_flags_leave_it() {
+        use crate::tick::{NOT_HIGH_LOW, NOT_LAST, NOT_VOLUME};
+        let flagged = |seq, price, flags| Tick {
+            flags: Some(flags),
+            ..trade("A", seq, seq as i64, price, "10")
+        };
+        let mut bars = BarBuilder::new(Interval::SECOND);
+        // Nothing that could be a last price: no bar.
+        bars.push(&flagged(0, "1", NOT_LAST | NOT_HIGH_LOW));
+        assert_eq!(bars.snapshot(), []);
+        for (seq, price, flags) in [
+            (1, "10", 0),
+            (2, "30", NOT_LAST),
+            (3, "99", NOT_LAST | NOT_HIGH_LOW),
+            (4, "12", NOT_VOLUME),
+            (5, "5", NOT_LAST | NOT_HIGH_LOW | NOT_VOLUME),
+        ] {
+            assert_eq!(bars.push(&flagged(seq, price, flags)), Outcome::Counted);
+        }
+        let bar = &bars.snapshot()[0];
+        let prices = [bar.open, bar.high, bar.low, bar.close];
+        assert_eq!(prices, ["10", "30", "10", "12"].map(price));
+        assert_eq!(bar.volume, Size::whole(40));
+        // (1 + 10 + 30 + 99) / 4
+        assert_eq!((bar.vwap, bar.trades), (Some(price("35")), 6));
     }
 
     #[test]

@@ -70,7 +70,7 @@ fields! {
     Volume = "volume", "Units traded within a bar.";
     Status = "status", "The market's new state.";
     Conditions = "conditions", "Condition codes.";
-    Flags = "flags", "Bit set.";
+    Flags = "flags", "Bits that say what of a bar a trade counts for.";
 }
 
 impl Field {

@@ -177,9 +177,8 @@ macro_rules! words {
 }
 
 words! {
-    /// What a tick tells. The words `auction`, `correction`, `corporate_action` and `gap` are
-    /// reserved for later kinds and refused until then.
-    pub enum Kind, "one of trade, quote, bar, status" {
+    /// What a tick tells.
+    pub enum Kind, "one of trade, quote, bar, status, auction, correction, corporate_action, gap" {
         /// A trade: `price`, `size`, often `side` and `trade_id`.
         Trade = "trade",
         /// A top of book: `bid_price`, `bid_size`, `ask_price`, `ask_size`.
@@ -188,6 +187,19 @@ words! {
         Bar = "bar",
         /// A change of the market's state: `status`.
         Status = "status",
+        /// An auction, or with [`INDICATIVE`] what it would be now: `status` says which, `price`
+        /// and `size` what trades, `bid_size` or `ask_size` what is left over. What has traded is a
+        /// trade of its own.
+        Auction = "auction",
+        /// A trade that is taken back or told anew: `trade_id` is that trade's, `status` is
+        /// [`CANCEL`] or [`CORRECT`], `price` and `size` are what was cancelled, or what holds now.
+        Correction = "correction",
+        /// An event of the company: `status` is [`DIVIDEND`] with `price` a share, or [`SPLIT`]
+        /// with `size` new shares for one old. `trade_date` is the first date without the right.
+        CorporateAction = "corporate_action",
+        /// Numbers of the feed that did not come: `source_seq` is the first of them, `size` how
+        /// many, where that is known. Without a number anything may be missing.
+        Gap = "gap",
     }
 }
 
@@ -225,6 +237,20 @@ pub const CLOSE: &str = "close";
 pub const HALT: &str = "halt";
 /// `status` of a status tick when trading in a symbol goes on after a halt.
 pub const RESUME: &str = "resume";
+/// `status` of an auction's record.
+pub const OPENING: &str = "opening";
+/// `status` of an auction's record.
+pub const CLOSING: &str = "closing";
+/// `status` of the record of the auction that ends a halt.
+pub const REOPENING: &str = "reopening";
+/// `status` of a correction that takes a trade back.
+pub const CANCEL: &str = "cancel";
+/// `status` of a correction that tells a trade anew.
+pub const CORRECT: &str = "correct";
+/// `status` of a corporate action that pays money.
+pub const DIVIDEND: &str = "dividend";
+/// `status` of a corporate action that changes the number of shares.
+pub const SPLIT: &str = "split";
 /// `conditions` of a simulated trade that is the opening auction's print: the code of the US
 /// consolidated tape (CTA plan, sale conditions).
 pub const OPENING_PRINT: &str = "O";
@@ -232,6 +258,64 @@ pub const OPENING_PRINT: &str = "O";
 pub const CLOSING_PRINT: &str = "6";
 /// `conditions` of the print that ends a halt.
 pub const REOPENING_PRINT: &str = "5";
+
+/// `conditions` of a trade that is told late, out of its order.
+pub const OUT_OF_SEQUENCE: &str = "Z";
+
+/// Bit of `flags`: the trade is no last price.
+pub const NOT_LAST: i32 = 1;
+/// Bit of `flags`: the trade is neither a high nor a low.
+pub const NOT_HIGH_LOW: i32 = 2;
+/// Bit of `flags`: the trade's size is in no volume.
+pub const NOT_VOLUME: i32 = 4;
+/// Bit of `flags`: the auction has not traded yet.
+pub const INDICATIVE: i32 = 8;
+
+/// What of a bar a trade counts for. Bars and reports obey it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Updates {
+    /// Open and close.
+    pub last: bool,
+    /// High and low.
+    pub high_low: bool,
+    /// Volume and VWAP.
+    pub volume: bool,
+}
+
+impl Updates {
+    /// What `flags` say; without flags a trade counts for everything.
+    pub const fn of(flags: Option<i32>) -> Updates {
+        let flags = match flags {
+            Some(flags) => flags,
+            None => 0,
+        };
+        Updates {
+            last: flags & NOT_LAST == 0,
+            high_low: flags & NOT_HIGH_LOW == 0,
+            volume: flags & NOT_VOLUME == 0,
+        }
+    }
+}
+
+/// The flags of a trade with these comma-separated sale conditions of the US consolidated tape; an
+/// unknown code says nothing.
+///
+/// After the tables "sale conditions" and "consolidated processing" of the Consolidated Tape
+/// System's and the UTP plan's specifications. Codes that count for the last price only where
+/// nothing else has traded (4, P, Z) do not.
+pub fn flags_of(conditions: &str) -> i32 {
+    let of = |code: &str| match code.trim() {
+        "4" | "P" | "Z" => NOT_LAST,
+        "7" | "B" | "C" | "H" | "I" | "N" | "R" | "T" | "U" | "V" | "W" => NOT_LAST | NOT_HIGH_LOW,
+        "9" => NOT_VOLUME,
+        "M" | "Q" => NOT_LAST | NOT_HIGH_LOW | NOT_VOLUME,
+        _ => 0,
+    };
+    conditions
+        .split(',')
+        .map(of)
+        .fold(0, |all, flags| all | flags)
+}
 
 /// One event of a market. Which of the optional fields are present depends on `kind`. Times are nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq)]
@@ -294,7 +378,7 @@ pub struct Tick {
     pub status: Option<Arc<str>>,
     /// The venue's condition codes, comma-separated, as they came.
     pub conditions: Option<Arc<str>>,
-    /// Bit set; no bit has a meaning in this version.
+    /// Bits: [`NOT_LAST`], [`NOT_HIGH_LOW`], [`NOT_VOLUME`], [`INDICATIVE`]; none is as 0.
     pub flags: Option<i32>,
 }
 
@@ -363,17 +447,27 @@ mod tests {
     }
 
     #[test]
-    fn reserved_kinds_are_not_kinds_yet() {
-        for word in [
-            "auction",
-            "correction",
-            "corporate_action",
-            "gap",
-            "Trade",
-            "",
+    fn flags_follow_from_the_tapes_sale_conditions() {
+        for (conditions, last, high_low, volume) in [
+            ("", true, true, true),
+            ("@", true, true, true),
+            ("O", true, true, true),
+            ("6", true, true, true),
+            ("Z", false, true, true),
+            ("F, I", false, false, true),
+            ("T,I", false, false, true),
+            ("M", false, false, false),
+            ("9", true, true, false),
         ] {
-            assert_eq!(Kind::from_word(word), None, "{word}");
+            let updates = Updates {
+                last,
+                high_low,
+                volume,
+            };
+            let flags = flags_of(conditions);
+            assert_eq!(Updates::of(Some(flags)), updates, "{conditions}");
         }
+        assert_eq!(Updates::of(None), Updates::of(Some(0)));
     }
 
     #[test]

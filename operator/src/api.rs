@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
+
 /// Time that one call may take. kube's client has none of its own.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -39,19 +41,42 @@ impl ApiError {
     /// The HTTP status of the answer.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
+        self.status().map(|status| status.code)
+    }
+
+    fn status(&self) -> Option<&Status> {
         match self {
             Self::Refused { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
+                kube::Error::Api(status) => Some(status),
                 _ => None,
             },
             Self::Late { .. } => None,
         }
     }
 
-    /// Whether somebody else has written the object meanwhile.
+    /// Whether somebody else has written the object meanwhile, or there is one
+    /// of its name.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
+    }
+
+    /// Whether there is an object of that name. Another conflict of a creation,
+    /// as over a quota, made nothing.
+    #[must_use]
+    pub fn is_already_there(&self) -> bool {
+        self.status()
+            .is_some_and(|status| status.code == 409 && status.reason == "AlreadyExists")
+    }
+
+    /// Time that the API server asks to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        let seconds = self
+            .status()
+            .and_then(|status| status.details.as_ref())
+            .map_or(0, |details| details.retry_after_seconds);
+        Duration::from_secs(u64::from(seconds))
     }
 
     /// Whether the object is not there.
@@ -63,18 +88,20 @@ impl ApiError {
     /// Whether the namespace is being deleted, so that nothing can be made in it.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
-        match self {
-            Self::Refused { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => status.details.as_ref().is_some_and(|details| {
-                    details
-                        .causes
-                        .iter()
-                        .any(|cause| cause.reason == "NamespaceTerminating")
-                }),
-                _ => false,
-            },
-            Self::Late { .. } => false,
-        }
+        self.status()
+            .and_then(|status| status.details.as_ref())
+            .is_some_and(|details| {
+                details
+                    .causes
+                    .iter()
+                    .any(|cause| cause.reason == "NamespaceTerminating")
+            })
+    }
+
+    /// Whether the object cannot be as it was asked to be.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.code() == Some(422)
     }
 
     /// One word for the kind of failure, as the reason of a condition.
@@ -137,7 +164,7 @@ pub async fn find<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::core::Status;
+    use kube::core::response::StatusDetails;
 
     fn refused(code: u16, message: &str) -> ApiError {
         ApiError::Refused {
@@ -165,6 +192,31 @@ mod tests {
         ] {
             assert_eq!(refused(code, "").reason(), reason);
         }
+    }
+
+    #[test]
+    fn only_an_object_of_that_name_is_already_there_and_a_busy_server_names_a_wait() {
+        let of = |code: u16, reason: &str, retry_after_seconds: u32| ApiError::Refused {
+            action: "create Job a/b".into(),
+            source: Box::new(kube::Error::Api(Box::new(Status {
+                code,
+                reason: reason.into(),
+                details: Some(StatusDetails {
+                    name: String::new(),
+                    group: String::new(),
+                    kind: String::new(),
+                    uid: String::new(),
+                    causes: Vec::new(),
+                    retry_after_seconds,
+                }),
+                ..Status::default()
+            }))),
+        };
+        assert!(of(409, "AlreadyExists", 0).is_already_there());
+        assert!(!of(409, "Conflict", 0).is_already_there());
+        assert!(of(409, "Conflict", 0).is_conflict());
+        assert_eq!(of(429, "", 7).retry_after(), Duration::from_secs(7));
+        assert_eq!(refused(429, "").retry_after(), Duration::ZERO);
     }
 
     #[tokio::test]

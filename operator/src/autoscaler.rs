@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use stockpipe_crds::run_key::Sessions;
 use stockpipe_crds::spec::consumer::AutoscalingSpec;
+use stockpipe_crds::status::ScaleStatus;
 
 use crate::sessions::MarketSessions;
 use crate::worker_reports::WorkerReports;
@@ -19,14 +20,17 @@ use crate::worker_reports::WorkerReports;
 pub const STABILISATION: SignedDuration = SignedDuration::from_mins(5);
 /// Samples are kept for so long.
 const KEPT: SignedDuration = SignedDuration::from_mins(10);
+/// Time from closing a file to its being published, at most.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
+/// Heartbeats a second in each partition: records as ticks are, which wait and land as they do.
+const HEARTBEATS: f64 = 1.0;
 /// Headroom that must be left after a lander is taken away.
 const HEADROOM: f64 = 1.2;
 
-/// What the autoscaler remembers of a pipeline.
+/// What the autoscaler remembers of a pipeline; a new leader begins without it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     samples: VecDeque<Sample>,
-    last_change: Option<(Timestamp, Direction)>,
     /// Ticks a second that one lander carried while it was behind.
     capacity: Option<f64>,
 }
@@ -37,6 +41,8 @@ struct Sample {
     at: Timestamp,
     /// Rows that each lander has landed, by UID of its pod.
     landed: BTreeMap<String, u64>,
+    /// Ticks a second that were made.
+    rate: f64,
     /// Whether more had not landed than waits for files to be closed.
     behind: Option<bool>,
 }
@@ -45,6 +51,16 @@ struct Sample {
 enum Direction {
     Up,
     Down,
+}
+
+impl Direction {
+    fn between(from: i32, to: i32) -> Option<Self> {
+        match to.cmp(&from) {
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some(Self::Up),
+            std::cmp::Ordering::Less => Some(Self::Down),
+        }
+    }
 }
 
 impl History {
@@ -56,6 +72,7 @@ impl History {
                 .landers_by_pod()
                 .map(|(uid, lander)| (uid.to_owned(), lander.rows_total))
                 .collect(),
+            rate: rate(reports),
             behind: None,
         });
         while self
@@ -88,6 +105,15 @@ impl History {
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
     }
 
+    /// The highest rate since `since`.
+    fn highest_rate_since(&self, since: Timestamp) -> f64 {
+        self.samples
+            .iter()
+            .filter(|sample| sample.at >= since)
+            .map(|sample| sample.rate)
+            .fold(0.0, f64::max)
+    }
+
     /// Whether nothing was behind since `since`, as far back as that.
     fn was_never_behind_since(&self, since: Timestamp) -> bool {
         let reaches = self
@@ -111,6 +137,8 @@ pub struct Signals<'a> {
     pub sessions: &'a MarketSessions,
     /// Landers that are wanted now.
     pub current: i32,
+    /// The last change, as the status says it: whoever made it.
+    pub last_scale: Option<&'a ScaleStatus>,
     /// Landers that are ready.
     pub ready: i32,
     /// Partitions of the topic.
@@ -131,6 +159,8 @@ pub struct Decision {
     pub replicas: i32,
     /// Whether the calendar decided.
     pub outside_session: bool,
+    /// The change, where it is for the lag's sake: the next one waits for it.
+    pub scale: Option<ScaleStatus>,
     /// Why, for the log.
     pub why: &'static str,
 }
@@ -142,6 +172,7 @@ pub fn decide(signals: &Signals<'_>, history: &mut History) -> Decision {
     let decision = |replicas, why| Decision {
         replicas,
         outside_session: false,
+        scale: None,
         why,
     };
     if let Some(outside) = &spec.outside_session {
@@ -155,17 +186,22 @@ pub fn decide(signals: &Signals<'_>, history: &mut History) -> Decision {
                     signals.current
                 },
                 outside_session: done && outside.replicas == 0,
+                scale: None,
                 why: "the market is closed",
             };
         }
     }
-    let most = spec.max_replicas.min(signals.partitions.max(1));
+    // Somebody may have added partitions; that some are not reported takes none away.
+    let reported = i32::try_from(signals.reports.partitions().len()).unwrap_or(i32::MAX);
+    let most = spec
+        .max_replicas
+        .min(signals.partitions.max(reported).max(1));
     let least = spec.min_replicas.min(most);
     if signals.current < least || signals.current > most {
         // Of the calendar or the spec; no lag is needed to see it.
         return decision(signals.current.clamp(least, most), "the bounds of the spec");
     }
-    let Some(load) = load(signals) else {
+    let Some(load) = load(signals, history) else {
         return decision(signals.current, "frozen: not every worker has reported");
     };
     let roll = SignedDuration::try_from(signals.roll_age).unwrap_or(KEPT);
@@ -205,12 +241,10 @@ pub fn decide(signals: &Signals<'_>, history: &mut History) -> Decision {
             signals.current
         }
     };
-    let direction = match wanted.cmp(&signals.current) {
-        std::cmp::Ordering::Equal => return decision(signals.current, "as many as are needed"),
-        std::cmp::Ordering::Greater => Direction::Up,
-        std::cmp::Ordering::Less => Direction::Down,
+    let Some(direction) = Direction::between(signals.current, wanted) else {
+        return decision(signals.current, "as many as are needed");
     };
-    if let Some((at, last)) = history.last_change {
+    if let Some((at, last)) = signals.last_scale.and_then(change) {
         let wait = if last == direction && direction == Direction::Up {
             // Long enough to see what the last change did.
             span
@@ -221,11 +255,24 @@ pub fn decide(signals: &Signals<'_>, history: &mut History) -> Decision {
             return decision(signals.current, "the last change is too recent");
         }
     }
-    history.last_change = Some((signals.now, direction));
-    match direction {
-        Direction::Up => decision(wanted, "what has not landed would not drain in time"),
-        Direction::Down => decision(wanted, "nothing has been behind for a whole window"),
+    let why = match direction {
+        Direction::Up => "what has not landed would not drain in time",
+        Direction::Down => "nothing has been behind for a whole window",
+    };
+    Decision {
+        scale: Some(ScaleStatus {
+            time: format!("{:.0}", signals.now),
+            from: signals.current,
+            to: wanted,
+        }),
+        ..decision(wanted, why)
     }
+}
+
+/// When a change was made, and which way; `None` of one that cannot be read.
+fn change(scale: &ScaleStatus) -> Option<(Timestamp, Direction)> {
+    let direction = Direction::between(scale.from, scale.to)?;
+    Some((scale.time.parse().ok()?, direction))
 }
 
 /// What the landers have to carry.
@@ -236,8 +283,16 @@ struct Load {
     excess: f64,
 }
 
+/// Ticks a second that the producers make.
+fn rate(reports: &WorkerReports) -> f64 {
+    reports
+        .producers()
+        .map(|producer| producer.rate)
+        .sum::<u64>() as f64
+}
+
 /// The load; `None` where any worker that matters has not reported.
-fn load(signals: &Signals<'_>) -> Option<Load> {
+fn load(signals: &Signals<'_>, history: &History) -> Option<Load> {
     let reports = signals.reports;
     let partitions = reports.partitions();
     let complete = partitions.len() >= usize::try_from(signals.partitions).ok()?
@@ -252,12 +307,15 @@ fn load(signals: &Signals<'_>) -> Option<Load> {
         .values()
         .map(|partition| partition.lag.max(0))
         .sum();
-    let rate = reports
-        .producers()
-        .map(|producer| producer.rate)
-        .sum::<u64>() as f64;
-    // A file is closed within its age, and published a little later.
-    let waiting = rate * (signals.roll_age.as_secs_f64() + 15.0);
+    let rate = rate(reports);
+    // A file is closed within its age, and published a little later: what waits for it came at the rate of then.
+    let wait = signals.roll_age + PUBLISHED_WITHIN;
+    let earlier = SignedDuration::try_from(wait)
+        .ok()
+        .and_then(|wait| signals.now.checked_sub(wait).ok())
+        .map_or(rate, |since| history.highest_rate_since(since));
+    let records = rate.max(earlier) + f64::from(signals.partitions) * HEARTBEATS;
+    let waiting = records * wait.as_secs_f64();
     Some(Load {
         rate,
         excess: (lag as f64 - waiting).max(0.0),
@@ -324,6 +382,7 @@ mod tests {
         spec: AutoscalingSpec,
         history: History,
         current: i32,
+        last_scale: Option<ScaleStatus>,
         lag: f64,
         landed: f64,
         changes: Vec<(i64, i32)>,
@@ -338,6 +397,7 @@ mod tests {
                 ),
                 history: History::default(),
                 current,
+                last_scale: None,
                 lag: 0.0,
                 landed: 0.0,
                 changes: Vec::new(),
@@ -381,17 +441,42 @@ mod tests {
                 spec: &self.spec,
                 sessions: &sessions,
                 current: self.current,
+                last_scale: self.last_scale.as_ref(),
                 ready: self.current,
                 partitions: 6,
                 roll_age: Duration::from_secs(10),
                 reports,
                 now: at(self.second),
             };
-            let replicas = decide(&signals, &mut self.history).replicas;
+            let Decision {
+                replicas, scale, ..
+            } = decide(&signals, &mut self.history);
+            self.last_scale = scale.or(self.last_scale.take());
             if replicas != self.current {
                 self.changes.push((self.second, replicas - self.current));
                 self.current = replicas;
             }
+        }
+    }
+
+    #[test]
+    fn a_new_leader_turns_no_sooner_than_the_old_one_would_have() {
+        for fails_over in [false, true] {
+            let mut bench = Bench::new(2);
+            bench.run(500, 330);
+            let (turn, change) = bench.changes[0];
+            assert_eq!((change, bench.current), (-1, 1), "{:?}", bench.changes);
+            if fails_over {
+                // The status stays, and all else is gone.
+                bench.history = History::default();
+            }
+            bench.run(3_500, 600);
+            let up = bench.changes.get(1).copied();
+            let (turned, up) = up.expect("the burst brings landers");
+            assert!(up > 0, "{:?}", bench.changes);
+            let window = turn + STABILISATION.as_secs();
+            assert!(turned >= window, "{fails_over}: {:?}", bench.changes);
+            assert!(turned < window + 30, "{fails_over}: {:?}", bench.changes);
         }
     }
 
@@ -420,6 +505,27 @@ mod tests {
             .filter(|pair| pair[0].1.signum() != pair[1].1.signum())
             .count();
         assert_eq!(turns, 1, "{:?}", bench.changes);
+    }
+
+    #[test]
+    fn what_waits_for_its_file_when_a_burst_ends_is_not_behind() {
+        let mut bench = Bench::new(1);
+        bench.spec.drain_target = "5s".parse().unwrap();
+        bench.run(900, 600);
+        // Ten seconds of the burst are in a file that is not closed yet, and what the producer made last is little.
+        bench.lag = 9_000.0;
+        bench.second += 15;
+        let reports = bench.reports(10);
+        bench.history.saw(&reports, at(bench.second));
+        bench.step(&reports);
+        assert!(bench.changes.is_empty(), "{:?}", bench.changes);
+        // A minute later it is, however much landed meanwhile.
+        bench.second += 60;
+        bench.landed += 36_000.0;
+        let reports = bench.reports(10);
+        bench.history.saw(&reports, at(bench.second));
+        bench.step(&reports);
+        assert_eq!(bench.current, 3, "{:?}", bench.changes);
     }
 
     #[test]
@@ -456,6 +562,7 @@ mod tests {
             spec: &spec,
             sessions: &sessions,
             current,
+            last_scale: None,
             ready: current,
             partitions: 2,
             roll_age: Duration::from_secs(60),
@@ -463,6 +570,14 @@ mod tests {
             now: now.parse().unwrap(),
         };
         decide(&signals, &mut History::default())
+    }
+
+    #[test]
+    fn partitions_that_were_added_by_hand_count_once_they_are_reported() {
+        let reported = reports(vec![lander(&[(0, 0, 1), (1, 0, 1), (2, 0, 1)])]);
+        let open = "2026-11-20T20:00:00Z";
+        assert_eq!(in_new_york(open, 3, &reported).replicas, 3);
+        assert_eq!(in_new_york(open, 3, &WorkerReports::default()).replicas, 2);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum ChildKind {
     StatefulSet,
     /// Landers, the page.
     Deployment,
-    /// Schedules of reports.
+    /// Schedules of reports and of the crawl.
     CronJob,
     /// What Prometheus scrapes.
     PodMonitor,
@@ -98,6 +98,16 @@ impl ChildKind {
             ChildKind::ReplicaSet => built_in::<ReplicaSet>(),
             ChildKind::Pod => built_in::<Pod>(),
         }
+    }
+
+    /// Whether an object of this kind makes pods, which need others to be there
+    /// before them.
+    #[must_use]
+    pub const fn makes_pods(self) -> bool {
+        matches!(
+            self,
+            ChildKind::Job | ChildKind::StatefulSet | ChildKind::Deployment | ChildKind::CronJob
+        )
     }
 
     /// The kind's name.

@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::election::{Held, LeaseHold};
+use crate::install::Install;
 use crate::scope::Scope;
 
 /// Name of the Lease in each namespace.
-const NAME: &str = "stockpipe-pipelines";
+pub const NAME: &str = "stockpipe-pipelines";
 /// For how long a claim holds without being renewed.
 const DURATION: Duration = Duration::from_secs(120);
 /// Between two renewals.
 const RENEW: Duration = Duration::from_secs(40);
+/// Without a renewal for so long, nothing more is written there: sooner than
+/// another install may take the claim.
+const GIVE_UP: Duration = Duration::from_secs(100);
 /// Between two looks for new namespaces, and for a claim to become free.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -39,44 +43,77 @@ impl Claims {
 /// Claims the namespaces of `scopes`, for ever; of a scope that is all, those
 /// with pipelines.
 pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
-    let mut holds: HashMap<String, (LeaseHold, Option<Instant>)> = HashMap::new();
+    let mut known: HashMap<String, Claim> = HashMap::new();
     loop {
         for (scope, namespace) in namespaces(&scopes) {
-            let (hold, renewed) = holds.entry(namespace.clone()).or_insert_with(|| {
+            let claim = known.entry(namespace.clone()).or_insert_with(|| {
                 // Its pods share one claim.
-                let identity = &context.settings.pod_namespace;
-                let hold = LeaseHold::new(context.client.clone(), &namespace, NAME, identity);
-                (hold.lasting(DURATION), None)
+                let identity = context.settings.install.identity();
+                let hold = LeaseHold::new(context.client.clone(), &namespace, NAME, &identity);
+                Claim {
+                    hold: hold.lasting(DURATION).renewing_also(is_ours),
+                    renewed: None,
+                    stands_by: false,
+                }
             });
-            if renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW) {
-                claim(&context, &scope, &namespace, hold, renewed).await;
+            if claim
+                .renewed
+                .is_none_or(|renewed| renewed.elapsed() >= RENEW)
+            {
+                attempt(&context, &scope, &namespace, claim).await;
             }
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn claim(
-    context: &Context,
-    scope: &Scope,
-    namespace: &str,
-    hold: &mut LeaseHold,
-    renewed: &mut Option<Instant>,
-) {
+/// A namespace, as far as it is claimed.
+struct Claim {
+    hold: LeaseHold,
+    renewed: Option<Instant>,
+    /// Whether it has been told that this waits for the end of an upgrade.
+    stands_by: bool,
+}
+
+async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut Claim) {
+    let Claim {
+        hold,
+        renewed,
+        stands_by,
+    } = claim;
     let wait = format!("claim {namespace}");
+    if renewed.is_some_and(|renewed| renewed.elapsed() >= GIVE_UP) {
+        // Another install may take it now.
+        *renewed = None;
+        context.claims.lock().remove(namespace);
+        tracing::warn!("the claim on namespace {namespace} could not be renewed");
+    }
+    let began = Instant::now();
     match hold.attempt().await {
         Ok(Held::Mine) => {
-            *renewed = Some(Instant::now());
+            *renewed = Some(began);
+            *stands_by = false;
             context.readiness.arrived(&wait);
             if context.claims.lock().insert(namespace.to_owned()) {
                 scope.enqueue_all();
             }
         }
-        Ok(Held::Others(install)) => {
+        Ok(Held::Others(holder)) => {
             *renewed = None;
             context.claims.lock().remove(namespace);
+            let install = Install::parse(&holder);
+            if context.settings.install.may_be(&install) {
+                // Its pods go once this one is ready, and its claim runs out after them.
+                if !std::mem::replace(stands_by, true) {
+                    tracing::info!(
+                        "stands by: {install} runs the pipelines of namespace {namespace}, until it has been upgraded"
+                    );
+                }
+                context.readiness.arrived(&wait);
+                return;
+            }
             let why = format!(
-                "namespace {namespace}, whose pipelines the install in namespace {install} runs; let one of the two watch it"
+                "namespace {namespace}, whose pipelines {install} runs; let one of the two watch it"
             );
             if !context.readiness.waits_for(&wait) {
                 tracing::error!("waits for {why}");
@@ -88,6 +125,13 @@ async fn claim(
         Err(error) if error.reason() == "Forbidden" => {}
         Err(error) => tracing::warn!("{error}"),
     }
+}
+
+/// Whether a claim of `holder` is that of `identity` from before an upgrade: its
+/// pods are led by the Lease that this process holds, so none of them runs
+/// anything.
+fn is_ours(identity: &str, holder: &str) -> bool {
+    Install::parse(identity).shares_leader_with(&Install::parse(holder))
 }
 
 fn namespaces(scopes: &[Scope]) -> Vec<(Scope, String)> {

@@ -10,7 +10,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::pipeline::{Pipeline, Provisioning};
-use stockpipe_crds::status::{StockPipelineStatus, WorkersStatus};
+use stockpipe_crds::status::{ScaleStatus, StockPipelineStatus, WorkersStatus};
 
 use crate::api::ApiError;
 use crate::autoscaler::{self, Decision, Signals};
@@ -27,7 +27,7 @@ use crate::replay::{self, Replays};
 use crate::resources::{Applied, KubernetesResources};
 use crate::run_now::{self, Asked};
 use crate::sessions::MarketSessions;
-use crate::status::{self, Observation, Problem};
+use crate::status::{self, Observation, Problem, Settled};
 use crate::teardown;
 use crate::validate::{self, Places};
 use crate::worker_image;
@@ -36,6 +36,8 @@ use crate::worker_image;
 const LOOK_AGAIN: Duration = Duration::from_secs(1_800);
 /// A pipeline whose place is taken is looked at again after this.
 const LOOK_AGAIN_IF_TAKEN: Duration = Duration::from_secs(60);
+/// While the watch has not shown our own last write; its event comes first.
+const OWN_WRITE: Duration = Duration::from_secs(2);
 /// While the caches fill, or another process leads.
 const NOT_YET: Duration = Duration::from_secs(30);
 
@@ -74,6 +76,7 @@ struct Plan {
     progress: Progress,
     landers: i32,
     outside_session: bool,
+    scale: Option<ScaleStatus>,
     asked: Asked,
     replays: Replays,
 }
@@ -97,7 +100,11 @@ pub async fn reconcile(
         }
     };
     let pipeline = PipelineRef::of(resource);
+    let _slot = context.slots.acquire().await.expect("it is never closed");
     let started = Instant::now();
+    if context.known.of(&pipeline).is_ahead_of(resource, started) {
+        return Ok(Action::requeue(OWN_WRITE));
+    }
     let result = run(resource, &pipeline, &context).await;
     context.metrics.reconciled(started.elapsed());
     match &result {
@@ -115,16 +122,36 @@ async fn run(
     if resource.metadata.deletion_timestamp.is_some() {
         return Ok(teardown::run(resource, pipeline, context).await?);
     }
+    let mut found = dereference(resource, pipeline, context);
     let wanted = finalizer::is_wanted(resource);
-    if wanted != finalizer::is_there(resource) {
-        finalizer::set(context.client.clone(), resource, wanted).await?;
+    let there = finalizer::is_there(resource);
+    // A namespace that is deleted takes our Role in it along, and its pods go first: while they end is the time to let
+    // go of the pipeline.
+    if wanted
+        && (!there || found.children.any_pod_is_ending())
+        && teardown::namespace_is_terminating(context, &pipeline.namespace).await?
+    {
+        return Ok(teardown::release_with_namespace(resource, context).await?);
     }
-    let found = dereference(resource, pipeline, context);
+    if wanted != there {
+        let version = finalizer::set(context.client.clone(), resource, wanted).await?;
+        // Of the object as it was, no status could be written any more.
+        context.known.wrote(resource, version);
+        return Ok(Action::requeue(OWN_WRITE));
+    }
     let plan = validate(resource, &found, context);
     let outcome = build_and_apply(resource, &found, plan, context).await;
+    // With what was just written: a status less, which is the dearest write.
+    found.children = context.cache.children(pipeline);
     let status = observe(resource, &found, &outcome, context);
-    write_status(resource, pipeline, &found, status, context).await?;
-    outcome.into_action(&found)
+    if let Outcome::Refused(_, error) = &outcome
+        && error.is_namespace_terminating()
+    {
+        // Nothing can be made in it any more, and it takes what there is along.
+        return Ok(Action::await_change());
+    }
+    let numbers = write_status(resource, pipeline, &found, status, context).await?;
+    outcome.into_action(&found, numbers)
 }
 
 /// What the watches and the poller know of a pipeline.
@@ -174,6 +201,7 @@ fn validate(
     let mut plan = Plan {
         landers: landers.replicas,
         outside_session: landers.outside_session,
+        scale: landers.scale,
         replays: replay::replays(resource, &pipeline, &found.children, found.now),
         provision_job: None,
         progress: Progress::None,
@@ -207,6 +235,7 @@ fn landers(
     let fixed = Decision {
         replicas,
         outside_session: false,
+        scale: None,
         why: "spec.consumer.replicas",
     };
     let (Some(spec), Ok(sessions)) = (
@@ -234,6 +263,7 @@ fn landers(
         spec,
         sessions: &sessions,
         current,
+        last_scale: consumer.and_then(|consumer| consumer.last_scale.as_ref()),
         ready: workload.map_or(0, |workload| workload.ready),
         partitions: pipeline.kafka.topic.partitions,
         roll_age: pipeline.lake.roll.max_age,
@@ -288,7 +318,11 @@ async fn build_and_apply(
     }
     let prepared = build::build(&blueprint(resource, &plan, found, context, &runs));
     let uid = resource.uid().unwrap_or_default();
-    let applied = context.applier.apply(prepared, &found.children, &uid).await;
+    let monitoring = *context.monitoring.borrow();
+    let applied = context
+        .applier
+        .apply(prepared, &found.children, &uid, monitoring)
+        .await;
     match applied {
         Ok(applied) => match repeat_provision(&plan, found, context).await {
             Ok(()) => Outcome::Applied(plan, applied),
@@ -398,6 +432,7 @@ fn observe(
         monitoring: *context.monitoring.borrow(),
         landers: plan.map_or(resource.spec.consumer.replicas, |plan| plan.landers),
         outside_session: plan.is_some_and(|plan| plan.outside_session),
+        scale: plan.and_then(|plan| plan.scale.clone()),
         cluster_id: &found.cluster_id,
         workers: plan.map(|_| &found.workers),
         handled_run_now: handled,
@@ -408,34 +443,43 @@ fn observe(
     })
 }
 
-/// Writes the status where it differs, and tells what changed by events.
+/// Writes the status where it differs, and tells what changed by events. Says
+/// when numbers that wait may be written.
 async fn write_status(
     resource: &StockPipeline,
     pipeline: &PipelineRef,
     found: &Dereferenced,
     next: StockPipelineStatus,
     context: &Context,
-) -> Result<(), ApiError> {
+) -> Result<Option<Timestamp>, ApiError> {
     context.metrics.pipeline(pipeline, &next);
     let last = resource.status.as_ref();
-    let settled = status::settle(last, next, found.known.numbers_written, found.now);
-    let Some(next) = settled else {
-        return Ok(());
+    let next = match status::settle(last, next, found.known.numbers_written, found.now) {
+        Settled::Same => return Ok(None),
+        Settled::Later(at) => return Ok(Some(at)),
+        Settled::Write(next) => next,
     };
-    status::write(context.client.clone(), resource, &next).await?;
+    let version = status::write(context.client.clone(), resource, &next).await?;
+    context.known.wrote(resource, version);
     context.metrics.wrote_status();
-    context
-        .known
-        .update(pipeline, |known| known.numbers_written = Some(found.now));
+    if status::numbers_differ(last, &next) {
+        context
+            .known
+            .update(pipeline, |known| known.numbers_written = Some(found.now));
+    }
     events::tell(context, resource, &next).await;
-    Ok(())
+    Ok(None)
 }
 
 impl Outcome {
-    /// When to look again.
-    fn into_action(self, found: &Dereferenced) -> Result<Action, ReconcileError> {
+    /// When to look again: at the latest when live numbers may be written.
+    fn into_action(
+        self,
+        found: &Dereferenced,
+        numbers: Option<Timestamp>,
+    ) -> Result<Action, ReconcileError> {
         match self {
-            Self::Applied(plan, _) => Ok(Action::requeue(next_look(&plan, found))),
+            Self::Applied(plan, _) => Ok(Action::requeue(next_look(&plan, found, numbers))),
             Self::Paused(_) => Ok(Action::requeue(LOOK_AGAIN)),
             Self::Invalid(validate::Invalid::Taken { .. }) => {
                 Ok(Action::requeue(LOOK_AGAIN_IF_TAKEN))
@@ -446,10 +490,10 @@ impl Outcome {
     }
 }
 
-fn next_look(plan: &Plan, found: &Dereferenced) -> Duration {
+fn next_look(plan: &Plan, found: &Dereferenced, numbers: Option<Timestamp>) -> Duration {
     let wanted = plan.provision_job.as_deref().unwrap_or_default();
     let provision = job(&found.children, wanted).and_then(|(_, job)| provision::again_at(job));
-    let wait = [provision, plan.replays.again]
+    let wait = [provision, plan.replays.again, numbers]
         .into_iter()
         .flatten()
         .min()
@@ -474,7 +518,8 @@ pub fn after_failure(
         known.failures = known.failures.saturating_add(1);
         known.failures
     });
-    let wait = backoff(failures, pipeline.spread());
+    let ReconcileError::Api(cause) = error;
+    let wait = backoff(failures, pipeline.spread()).max(cause.retry_after());
     // Somebody else wrote first; the watch shows it in a moment.
     if error.reason() != "Conflict" || failures > 3 {
         tracing::warn!(%pipeline, failures, "{error}");

@@ -10,14 +10,27 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiError, find};
-use crate::build::Monitoring;
+use crate::build::{Definition, Monitoring};
 use crate::child_kind::ChildKind;
 use crate::context::Context;
-use crate::preflight::{attributes, is_allowed};
+use crate::preflight::{MONITORING, lacking};
 use crate::scope::Scope;
 
 /// Between two looks.
 const AGAIN: Duration = Duration::from_secs(300);
+/// After a look that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the readiness calls the first look: until then nothing is said of them.
+pub const FIRST_LOOK: &str = "definitions";
+
+/// Notes in the readiness that the first look is to come.
+pub fn announce(context: &Context) {
+    context.readiness.wait_for(
+        FIRST_LOOK,
+        "the first look for the Prometheus operator's definitions",
+    );
+}
 
 /// Looks for the definitions, for ever; starts the watches of those that it
 /// finds.
@@ -29,10 +42,10 @@ pub async fn run(
 ) {
     let mut watched: HashSet<ChildKind> = HashSet::new();
     loop {
-        match look(&context, &scopes).await {
+        let wait = match look(&context, &scopes).await {
             Ok(monitoring) => {
                 for kind in ChildKind::OPTIONAL {
-                    if has(monitoring, kind) && watched.insert(kind) {
+                    if monitoring.may_write(kind) && watched.insert(kind) {
                         for scope in &scopes {
                             scope.start_watch(kind, &context, &shutdown);
                         }
@@ -42,28 +55,27 @@ pub async fn run(
                     .send_if_modified(|known| std::mem::replace(known, monitoring) != monitoring)
                 {
                     tracing::info!(
-                        pod_monitor = monitoring.pod_monitor,
-                        prometheus_rule = monitoring.prometheus_rule,
+                        pod_monitor = ?monitoring.pod_monitor,
+                        prometheus_rule = ?monitoring.prometheus_rule,
                         "the Prometheus operator's definitions changed"
                     );
                     scopes.iter().for_each(Scope::enqueue_all);
                 }
+                AGAIN
             }
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => {
+                tracing::warn!("{error}");
+                RETRY
+            }
+        };
+        if context.readiness.arrived(FIRST_LOOK) {
+            scopes.iter().for_each(Scope::enqueue_all);
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(wait).await;
     }
 }
 
-fn has(monitoring: Monitoring, kind: ChildKind) -> bool {
-    match kind {
-        ChildKind::PodMonitor => monitoring.pod_monitor,
-        ChildKind::PrometheusRule => monitoring.prometheus_rule,
-        _ => false,
-    }
-}
-
-/// The definitions that are there and that the operator may use.
+/// The definitions that are there, and whether the operator may use them.
 async fn look(context: &Context, scopes: &[Scope]) -> Result<Monitoring, ApiError> {
     let group = context
         .client
@@ -78,24 +90,32 @@ async fn look(context: &Context, scopes: &[Scope]) -> Result<Monitoring, ApiErro
             .resources
             .iter()
             .any(|known| known.kind == resource.kind);
-        if there && may_write(context, scopes, &resource.plural).await? {
-            match kind {
-                ChildKind::PodMonitor => monitoring.pod_monitor = true,
-                _ => monitoring.prometheus_rule = true,
-            }
+        let definition = if !there {
+            Definition::Missing
+        } else if may_write(context, scopes, &resource.plural).await {
+            Definition::There
+        } else {
+            Definition::Forbidden
+        };
+        match kind {
+            ChildKind::PodMonitor => monitoring.pod_monitor = definition,
+            _ => monitoring.prometheus_rule = definition,
         }
     }
     Ok(monitoring)
 }
 
-async fn may_write(context: &Context, scopes: &[Scope], plural: &str) -> Result<bool, ApiError> {
+async fn may_write(context: &Context, scopes: &[Scope], plural: &str) -> bool {
     for scope in scopes {
-        for verb in ["get", "list", "watch", "create", "patch", "delete"] {
-            let wanted = attributes("monitoring.coreos.com", plural, verb, scope.namespace());
-            if !is_allowed(&context.client, wanted).await? {
-                return Ok(false);
+        for permission in MONITORING {
+            if permission.resource == plural
+                && !lacking(&context.client, permission, scope.namespace())
+                    .await
+                    .is_empty()
+            {
+                return false;
             }
         }
     }
-    Ok(true)
+    true
 }

@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiError, call, find};
+use crate::fence::Fence;
 use crate::labels;
 use crate::lease::{
-    LEASE_DURATION, LeaseAction, LeaseRecord, RENEW_DEADLINE, RETRY_PERIOD, evaluate,
+    LEASE_DURATION, LeaseAction, LeaseRecord, RENEW_DEADLINE, RETRY_PERIOD, STANDBY_PERIOD,
+    evaluate,
 };
 
 /// One Lease, and who wants it.
@@ -26,7 +28,9 @@ pub struct LeaseHold {
     namespace: String,
     identity: String,
     duration: Duration,
+    same: fn(&str, &str) -> bool,
     seen: Option<(Lease, Instant)>,
+    sent: Option<Instant>,
 }
 
 /// What came of one try.
@@ -50,7 +54,9 @@ impl LeaseHold {
             namespace: namespace.to_owned(),
             identity: identity.to_owned(),
             duration: LEASE_DURATION,
+            same: |_, _| false,
             seen: None,
+            sent: None,
         }
     }
 
@@ -58,6 +64,13 @@ impl LeaseHold {
     #[must_use]
     pub fn lasting(self, duration: Duration) -> Self {
         Self { duration, ..self }
+    }
+
+    /// A holder for which `same(identity, holder)` is this one under another
+    /// name: what it holds is renewed, under `identity`.
+    #[must_use]
+    pub fn renewing_also(self, same: fn(&str, &str) -> bool) -> Self {
+        Self { same, ..self }
     }
 
     /// Takes or renews the Lease where it may be.
@@ -73,7 +86,12 @@ impl LeaseHold {
             _ => now,
         };
         self.seen = live.clone().map(|live| (live, first_seen));
-        let record = live.as_ref().map(record);
+        let mut record = live.as_ref().map(record);
+        if let Some(holder) = record.as_mut().and_then(|record| record.holder.as_mut())
+            && (self.same)(&self.identity, holder)
+        {
+            holder.clone_from(&self.identity);
+        }
         match evaluate(&self.identity, record.as_ref(), first_seen, now) {
             LeaseAction::Create => self.create().await,
             LeaseAction::Renew => {
@@ -88,6 +106,12 @@ impl LeaseHold {
                 record.and_then(|record| record.holder).unwrap_or_default(),
             )),
         }
+    }
+
+    /// When the last write was sent. Others count a renewal from when they see
+    /// it, which is later.
+    fn sent(&self) -> Instant {
+        self.sent.unwrap_or_else(Instant::now)
     }
 
     /// Gives the Lease back, if it is ours.
@@ -123,6 +147,7 @@ impl LeaseHold {
             }),
         };
         let action = format!("create Lease {}/{}", self.namespace, self.name);
+        self.sent = Some(Instant::now());
         self.wrote(call(action, self.api.create(&PostParams::default(), &lease)).await)
     }
 
@@ -139,6 +164,7 @@ impl LeaseHold {
         spec.renew_time = Some(now);
         let action = format!("update Lease {}/{}", self.namespace, self.name);
         let parameters = PostParams::default();
+        self.sent = Some(Instant::now());
         let answer = call(action, self.api.replace(&self.name, &parameters, &lease)).await;
         self.wrote(answer)
     }
@@ -187,13 +213,15 @@ pub enum Lost {
 }
 
 /// Seeks the Lease, says `true` on `leads` once it is ours, and renews it until
-/// `shutdown`, when it is released after `drain`.
+/// `shutdown`, when it is released after `drain`. Writes pass `fence` while it
+/// is surely ours: for [`RENEW_DEADLINE`] after the last renewal was sent.
 ///
 /// # Errors
 /// Where it was ours and is no longer: the process must end.
 pub async fn lead(
     mut hold: LeaseHold,
     leads: Arc<watch::Sender<bool>>,
+    fence: Fence,
     drain: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), Lost> {
@@ -209,7 +237,8 @@ pub async fn lead(
         };
         let failure = match tried {
             Ok(Ok(Held::Mine)) => {
-                if renewed.replace(Instant::now()).is_none() {
+                fence.open_until(hold.sent() + RENEW_DEADLINE);
+                if renewed.replace(hold.sent()).is_none() {
                     tracing::info!("this process leads");
                     leads.send_replace(true);
                 }
@@ -218,6 +247,7 @@ pub async fn lead(
             }
             Ok(Ok(Held::Others(holder))) => {
                 if renewed.is_some() {
+                    fence.close();
                     return Err(Lost::ToAnother(holder));
                 }
                 if !complained {
@@ -233,14 +263,19 @@ pub async fn lead(
         if let Some(failure) = failure {
             match renewed {
                 Some(at) if at.elapsed() >= RENEW_DEADLINE => {
+                    fence.close();
                     return Err(Lost::NotRenewed { last: failure });
                 }
                 _ => tracing::warn!("{failure}"),
             }
         }
+        // Never beyond the deadline, so that a leader that cannot renew stops at it.
+        let pause = renewed.map_or(STANDBY_PERIOD, |renewed| {
+            RETRY_PERIOD.min(RENEW_DEADLINE.saturating_sub(renewed.elapsed()))
+        });
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(RETRY_PERIOD) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     // What is under way ends before another may begin.
@@ -248,6 +283,7 @@ pub async fn lead(
     if renewed.is_some() {
         tokio::time::sleep(drain).await;
     }
+    fence.close();
     if let Err(error) = hold.release().await {
         tracing::warn!("{error}");
     }

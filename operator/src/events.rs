@@ -97,7 +97,7 @@ pub async fn on_own_pod(context: &Context, resource: &StockPipeline, message: &s
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
         name: Some(context.settings.pod_name.clone()),
-        namespace: Some(context.settings.pod_namespace.clone()),
+        namespace: Some(context.settings.install.namespace.clone()),
         ..ObjectReference::default()
     };
     let note = format!("{}: {message}", PipelineRef::of(resource));

@@ -32,7 +32,7 @@ pub fn is_there(resource: &StockPipeline) -> bool {
         .any(|finalizer| finalizer == FINALIZER)
 }
 
-/// Puts it there, or takes it away.
+/// Puts it there, or takes it away; the object's version after that.
 ///
 /// # Errors
 /// The API server's refusal. A pipeline that is gone is none.
@@ -40,7 +40,7 @@ pub async fn set(
     client: kube::Client,
     resource: &StockPipeline,
     there: bool,
-) -> Result<(), ApiError> {
+) -> Result<Option<String>, ApiError> {
     let (namespace, name) = (
         resource.namespace().unwrap_or_default(),
         resource.name_any(),
@@ -61,8 +61,8 @@ pub async fn set(
     );
     let parameters = PatchParams::apply(MANAGER).force();
     match call(action, api.patch(&name, &parameters, &Patch::Apply(&patch))).await {
-        Ok(_) => Ok(()),
-        Err(error) if !there && (error.is_not_found() || error.is_conflict()) => Ok(()),
+        Ok(written) => Ok(written.metadata.resource_version),
+        Err(error) if !there && (error.is_not_found() || error.is_conflict()) => Ok(None),
         Err(error) => Err(error),
     }
 }

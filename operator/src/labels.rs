@@ -53,18 +53,21 @@ pub enum Role {
     Analyze,
     /// Runs a report.
     Report,
+    /// Runs the crawler.
+    Crawl,
     /// Deletes what provision made.
     Teardown,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 6] = [
+    pub const ALL: [Role; 7] = [
         Role::Provision,
         Role::Produce,
         Role::Land,
         Role::Analyze,
         Role::Report,
+        Role::Crawl,
         Role::Teardown,
     ];
 
@@ -77,6 +80,7 @@ impl Role {
             Role::Land => "land",
             Role::Analyze => "analyze",
             Role::Report => "report",
+            Role::Crawl => "crawl",
             Role::Teardown => "teardown",
         }
     }

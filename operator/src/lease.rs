@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// Without a renewal for so long a leader stops: before its lease runs out.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Time between two tries.
+/// Time between two renewals of a leader.
 pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// Time between two looks of a standby: a lease that was given back is taken
+/// within two seconds, the old leader's last half second included.
+pub const STANDBY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a Lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,11 @@ use stockpipe_crds::status::StockPipelineStatus;
 use crate::child_kind::ChildKind;
 use crate::pipeline_ref::PipelineRef;
 
-/// Seconds that a reconcile takes, in which they are counted.
-const BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
+/// Seconds that a reconcile takes, in which they are counted: below 10 ms are
+/// those that write nothing.
+const BUCKETS: [f64; 14] = [
+    0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
 
 /// A write to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]

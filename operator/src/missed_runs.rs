@@ -4,7 +4,7 @@
 //! finds that it is there.
 
 use jiff::{SignedDuration, Timestamp};
-use stockpipe_crds::pipeline::{CatchUp, Report};
+use stockpipe_crds::pipeline::{CatchUp, DataDate, Interval, Schedule};
 use stockpipe_crds::run_key::{DataInterval, IntervalStart, Sessions};
 
 use crate::build::cron_job::STARTING_DEADLINE;
@@ -32,14 +32,16 @@ pub fn schedule_time(cron_job: &str, job: &str) -> Option<Timestamp> {
     Timestamp::from_second(minutes.checked_mul(60)?).ok()
 }
 
-/// What is known of a report's runs.
+/// What is known of a report's runs, or of crawls.
 pub struct Runs<'a> {
-    /// The report.
-    pub report: &'a Report,
+    /// When they are due.
+    pub schedule: Option<&'a Schedule>,
+    /// The data that each covers.
+    pub interval: (Interval, DataDate),
     /// What happens to missed runs.
     pub catch_up: CatchUp,
-    /// Schedule times up to this one are settled; `None` for a report that was
-    /// not seen before.
+    /// Schedule times up to this one are settled; `None` for what was not
+    /// seen before.
     pub settled: Option<Timestamp>,
     /// Whether the schedule was suspended until now: its times are given up.
     pub was_suspended: bool,
@@ -62,10 +64,10 @@ pub struct Plan {
     pub again: Option<Timestamp>,
 }
 
-/// What to do about the missed runs of a report.
+/// What to do about the missed runs.
 #[must_use]
 pub fn plan(runs: &Runs<'_>, sessions: &dyn Sessions) -> Plan {
-    let Some(schedule) = &runs.report.schedule else {
+    let Some(schedule) = runs.schedule else {
         return Plan::default();
     };
     let (Some(settled), false) = (runs.settled, runs.was_suspended) else {
@@ -118,14 +120,13 @@ pub fn plan(runs: &Runs<'_>, sessions: &dyn Sessions) -> Plan {
 /// one for each key, none whose key has a Job.
 fn missed(runs: &Runs<'_>, times: &[Timestamp], sessions: &dyn Sessions) -> Vec<Timestamp> {
     let key = |at: &Timestamp| -> Option<IntervalStart> {
-        let (length, rule) = (runs.report.interval, runs.report.data_date);
+        let (length, rule) = runs.interval;
         DataInterval::scheduled(*at, length, rule, sessions).map(|interval| interval.key_start)
     };
     let mut seen: Vec<IntervalStart> = runs.jobs.iter().filter_map(key).collect();
     // The run that settled the last time before these, if it had their key.
     seen.extend(runs.settled.as_ref().and_then(key).filter(|_| {
-        let schedule = runs.report.schedule.as_ref();
-        schedule.is_some_and(|schedule| {
+        runs.schedule.is_some_and(|schedule| {
             let before = runs
                 .settled
                 .and_then(|at| at.checked_sub(SignedDuration::from_secs(1)).ok());
@@ -161,22 +162,12 @@ mod tests {
     use super::*;
     use crate::sessions::MarketSessions;
     use jiff::tz::TimeZone;
-    use stockpipe_crds::pipeline::{DataDate, Interval, ReportQuery, Schedule};
 
-    fn report(cron: &str, interval: Interval) -> Report {
-        Report {
-            name: "r".into(),
-            query: ReportQuery::DailyOhlcv,
-            interval,
-            data_date: DataDate::Session,
-            schedule: Some(Schedule {
-                cron: cron.parse().unwrap(),
-                time_zone: TimeZone::UTC,
-                suspend: false,
-            }),
-            deadline: std::time::Duration::from_secs(1),
-            max_scanned_bytes: 1,
-            catch_up: None,
+    fn schedule(cron: &str) -> Schedule {
+        Schedule {
+            cron: cron.parse().unwrap(),
+            time_zone: TimeZone::UTC,
+            suspend: false,
         }
     }
 
@@ -193,13 +184,14 @@ mod tests {
         settled: Timestamp,
         now: Timestamp,
     ) -> Vec<Timestamp> {
-        let report = report("* * * * *", Interval::Minute);
+        let schedule = schedule("* * * * *");
         let sessions = MarketSessions::parse("24x7").unwrap();
         let (mut jobs, mut settled) = (jobs.to_vec(), settled);
         let mut replayed = Vec::new();
         for _ in 0..20 {
             let runs = Runs {
-                report: &report,
+                schedule: Some(&schedule),
+                interval: (Interval::Minute, DataDate::Session),
                 catch_up,
                 settled: Some(settled),
                 was_suspended: false,
@@ -249,11 +241,12 @@ mod tests {
 
     #[test]
     fn two_times_of_one_key_are_one_run() {
-        let report = report("0,30 12 * * *", Interval::Day);
+        let schedule = schedule("0,30 12 * * *");
         let sessions = MarketSessions::parse("24x7").unwrap();
         let plan_with = |jobs: &[Timestamp]| {
             let runs = Runs {
-                report: &report,
+                schedule: Some(&schedule),
+                interval: (Interval::Day, DataDate::Session),
                 catch_up: ALL,
                 settled: Some(at("11:00:00")),
                 was_suspended: false,
@@ -270,11 +263,12 @@ mod tests {
 
     #[test]
     fn what_was_missed_while_suspended_or_before_it_was_seen_is_given_up() {
-        let report = report("* * * * *", Interval::Minute);
+        let schedule = schedule("* * * * *");
         let sessions = MarketSessions::parse("24x7").unwrap();
         for (settled, was_suspended) in [(None, false), (Some(at("09:00:00")), true)] {
             let runs = Runs {
-                report: &report,
+                schedule: Some(&schedule),
+                interval: (Interval::Minute, DataDate::Session),
                 catch_up: ALL,
                 settled,
                 was_suspended,
@@ -289,10 +283,11 @@ mod tests {
 
     #[test]
     fn one_runs_at_a_time() {
-        let report = report("* * * * *", Interval::Minute);
+        let schedule = schedule("* * * * *");
         let sessions = MarketSessions::parse("24x7").unwrap();
         let runs = Runs {
-            report: &report,
+            schedule: Some(&schedule),
+            interval: (Interval::Minute, DataDate::Session),
             catch_up: ALL,
             settled: Some(at("10:00:00")),
             was_suspended: false,

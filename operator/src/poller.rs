@@ -16,7 +16,6 @@ use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use kube::core::DeserializeGuard;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::worker_status::{RoleStatus, WorkerStatus};
 use tokio::net::TcpStream;
@@ -27,7 +26,7 @@ use crate::children::{Child, Children, Detail};
 use crate::context::Context;
 use crate::labels::{self, Role};
 use crate::pipeline_ref::PipelineRef;
-use crate::scope::Scope;
+use crate::scope::{Guarded, Scope};
 use crate::status::LiveNumbers;
 use crate::worker_reports::{Answer, WorkerReport, WorkerReports};
 
@@ -53,23 +52,23 @@ pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
 }
 
 async fn round(context: &Context, scopes: &[Scope]) {
-    let pipelines: Vec<(Scope, StockPipeline)> = scopes
+    let pipelines: Vec<(&Scope, Arc<Guarded>)> = scopes
         .iter()
         .flat_map(|scope| {
             scope
                 .pipelines()
                 .into_iter()
-                .filter_map(|guard| match guard.as_ref() {
-                    DeserializeGuard(Ok(resource)) => Some((scope.clone(), resource.clone())),
-                    DeserializeGuard(Err(_)) => None,
-                })
-                .collect::<Vec<_>>()
+                .map(move |guard| (scope, guard))
         })
         .collect();
     let mut asked = Vec::new();
     let mut reports: BTreeMap<PipelineRef, Vec<(String, WorkerReport)>> = BTreeMap::new();
-    for (_, resource) in &pipelines {
+    for (_, guard) in &pipelines {
+        let Ok(resource) = &guard.0 else { continue };
         let pipeline = PipelineRef::of(resource);
+        if !context.claims.holds(&pipeline.namespace) {
+            continue;
+        }
         let children = context.cache.children(&pipeline);
         let uid = resource.metadata.uid.as_deref().unwrap_or_default();
         for pod in polled(&children, uid) {
@@ -96,7 +95,8 @@ async fn round(context: &Context, scopes: &[Scope]) {
         };
         reports.entry(pipeline).or_default().push((pod.uid, report));
     }
-    for (scope, resource) in &pipelines {
+    for (scope, guard) in &pipelines {
+        let Ok(resource) = &guard.0 else { continue };
         let pipeline = PipelineRef::of(resource);
         let next = WorkerReports::new(reports.remove(&pipeline).unwrap_or_default());
         if take_in(context, resource, &pipeline, next) {

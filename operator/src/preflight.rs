@@ -11,40 +11,76 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use crate::api::{ApiError, call};
+use crate::claims::NAME as CLAIM;
 use crate::context::Context;
 use crate::scope::Scope;
 
 /// Between two looks while something is missing.
 const AGAIN: Duration = Duration::from_secs(15);
+/// Between two tries of one check that was not answered.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Group, resource and verbs that the operator uses in every namespace that it
-/// watches. The chart's Role is this list.
-pub const PERMISSIONS: [(&str, &str, &[&str]); 17] = [
-    (
-        "stockpipe.dev",
-        "stockpipelines",
+/// What may be done with a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Group of the resource.
+    pub group: &'static str,
+    /// Resource, with its subresource.
+    pub resource: &'static str,
+    /// Verbs.
+    pub verbs: &'static [&'static str],
+    /// Of this object alone.
+    pub name: Option<&'static str>,
+}
+
+const fn to(
+    verbs: &'static [&'static str],
+    resource: &'static str,
+    group: &'static str,
+) -> Permission {
+    Permission {
+        group,
+        resource,
+        verbs,
+        name: None,
+    }
+}
+
+/// What the operator does in every namespace that it watches. The chart's Role
+/// is this list and [`MONITORING`].
+pub const PERMISSIONS: [Permission; 18] = [
+    to(
         &["list", "watch", "patch"],
+        "stockpipelines",
+        "stockpipe.dev",
     ),
-    ("stockpipe.dev", "stockpipelines/status", &["patch"]),
-    ("stockpipe.dev", "stockpipelines/finalizers", &["update"]),
-    ("", "configmaps", WRITTEN),
-    ("", "serviceaccounts", WRITTEN),
-    ("", "services", WRITTEN),
-    ("", "pods", &["list", "watch"]),
-    ("", "namespaces", &["get"]),
-    ("apps", "deployments", WRITTEN),
-    ("apps", "statefulsets", WRITTEN),
-    ("apps", "replicasets", &["list", "watch"]),
-    ("batch", "jobs", &["list", "watch", "create", "delete"]),
-    ("batch", "cronjobs", WRITTEN),
-    ("networking.k8s.io", "networkpolicies", WRITTEN),
-    ("policy", "poddisruptionbudgets", WRITTEN),
-    ("events.k8s.io", "events", &["create", "patch"]),
-    (
-        "coordination.k8s.io",
-        "leases",
-        &["get", "create", "update"],
-    ),
+    to(&["patch"], "stockpipelines/status", "stockpipe.dev"),
+    to(&["update"], "stockpipelines/finalizers", "stockpipe.dev"),
+    to(WRITTEN, "configmaps", ""),
+    to(WRITTEN, "serviceaccounts", ""),
+    to(WRITTEN, "services", ""),
+    to(&["list", "watch"], "pods", ""),
+    to(&["get"], "namespaces", ""),
+    to(WRITTEN, "deployments", "apps"),
+    to(WRITTEN, "statefulsets", "apps"),
+    to(&["list", "watch"], "replicasets", "apps"),
+    to(&["list", "watch", "create", "delete"], "jobs", "batch"),
+    to(WRITTEN, "cronjobs", "batch"),
+    to(WRITTEN, "networkpolicies", "networking.k8s.io"),
+    to(WRITTEN, "poddisruptionbudgets", "policy"),
+    to(&["create", "patch"], "events", "events.k8s.io"),
+    // A name is not known yet when it is made.
+    to(&["create"], "leases", "coordination.k8s.io"),
+    Permission {
+        name: Some(CLAIM),
+        ..to(&["get", "update"], "leases", "coordination.k8s.io")
+    },
+];
+
+/// What it does where the Prometheus operator is, if it may.
+pub const MONITORING: [Permission; 2] = [
+    to(WRITTEN, "podmonitors", "monitoring.coreos.com"),
+    to(WRITTEN, "prometheusrules", "monitoring.coreos.com"),
 ];
 
 const WRITTEN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
@@ -58,22 +94,20 @@ pub async fn run(context: Arc<Context>, scope: Scope) {
     );
     let mut told = String::new();
     loop {
-        match missing(&context.client, scope.namespace()).await {
-            Ok(missing) if missing.is_empty() => break,
-            Ok(missing) => {
-                let why = format!(
-                    "permission in {} to {}; install the chart's Role there",
-                    scope.name(),
-                    missing.join(", ")
-                );
-                if why != told {
-                    tracing::error!("missing {why}");
-                }
-                context.readiness.wait_for(&wait, &why);
-                told = why;
-            }
-            Err(error) => tracing::warn!("{error}"),
+        let missing = missing(&context.client, scope.namespace()).await;
+        if missing.is_empty() {
+            break;
         }
+        let why = format!(
+            "permission in {} to {}; install the chart's Role there",
+            scope.name(),
+            missing.join(", ")
+        );
+        if why != told {
+            tracing::error!("missing {why}");
+        }
+        context.readiness.wait_for(&wait, &why);
+        told = why;
         tokio::time::sleep(AGAIN).await;
     }
     context.readiness.arrived(&wait);
@@ -82,17 +116,55 @@ pub async fn run(context: Arc<Context>, scope: Scope) {
 
 /// What is missing in `namespace` (`None`: everywhere), as `patch
 /// deployments.apps`.
-async fn missing(client: &Client, namespace: Option<&str>) -> Result<Vec<String>, ApiError> {
+async fn missing(client: &Client, namespace: Option<&str>) -> Vec<String> {
     let mut missing = Vec::new();
-    for (group, resource, verbs) in PERMISSIONS {
-        for verb in verbs {
-            if !is_allowed(client, attributes(group, resource, verb, namespace)).await? {
-                let dot = if group.is_empty() { "" } else { "." };
-                missing.push(format!("{verb} {resource}{dot}{group}"));
-            }
+    for permission in PERMISSIONS {
+        missing.extend(lacking(client, permission, namespace).await);
+    }
+    missing
+}
+
+/// What of a permission is missing in `namespace` (`None`: everywhere), as
+/// `patch deployments.apps`.
+pub async fn lacking(
+    client: &Client,
+    permission: Permission,
+    namespace: Option<&str>,
+) -> Vec<String> {
+    let Permission {
+        group,
+        resource,
+        verbs,
+        name,
+    } = permission;
+    let mut lacking = Vec::new();
+    for verb in verbs {
+        let mut wanted = attributes(group, resource, verb, namespace);
+        wanted.name = name.map(str::to_owned);
+        if !answered(client, wanted).await {
+            let dot = if group.is_empty() { "" } else { "." };
+            let of = name.map(|name| format!(" {name}")).unwrap_or_default();
+            lacking.push(format!("{verb} {resource}{dot}{group}{of}"));
         }
     }
-    Ok(missing)
+    lacking
+}
+
+/// As [`is_allowed`], asked until there is an answer: of some eighty checks one
+/// always fails while an API server has trouble, and none should be in vain.
+async fn answered(client: &Client, wanted: ResourceAttributes) -> bool {
+    loop {
+        match is_allowed(client, wanted.clone()).await {
+            Ok(allowed) => return allowed,
+            // An answer too: who may not ask is told so, and not again each second.
+            Err(error) if error.code() == Some(403) => {
+                tracing::warn!("{error}");
+                return false;
+            }
+            Err(error) => tracing::warn!("{error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// A verb on a resource.
@@ -136,4 +208,121 @@ pub async fn is_allowed(client: &Client, attributes: ResourceAttributes) -> Resu
     )
     .await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+    use serde::Deserialize;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    /// `verb resource.group name`, once for each.
+    fn of_operator(monitoring: &[Permission]) -> BTreeSet<String> {
+        let all = PERMISSIONS.iter().chain(monitoring);
+        all.flat_map(|permission| {
+            let name = permission.name.unwrap_or("*");
+            let of = format!("{}.{} {name}", permission.resource, permission.group);
+            permission
+                .verbs
+                .iter()
+                .map(move |verb| format!("{verb} {of}"))
+        })
+        .collect()
+    }
+
+    fn of_rules(rules: &[PolicyRule]) -> BTreeSet<String> {
+        let mut allowed = BTreeSet::new();
+        for rule in rules {
+            assert_eq!(rule.non_resource_urls, None);
+            let any = vec!["*".to_owned()];
+            let names = rule.resource_names.as_ref().unwrap_or(&any);
+            for group in rule.api_groups.iter().flatten() {
+                for resource in rule.resources.iter().flatten() {
+                    for (verb, name) in rule
+                        .verbs
+                        .iter()
+                        .flat_map(|verb| names.iter().map(move |name| (verb, name)))
+                    {
+                        allowed.insert(format!("{verb} {resource}.{group} {name}"));
+                    }
+                }
+            }
+        }
+        allowed
+    }
+
+    /// Rules of the roles of a rendered chart whose name ends so.
+    fn rendered(golden: &str, kind: &str, suffix: &str) -> Vec<Vec<PolicyRule>> {
+        serde_norway::Deserializer::from_str(golden)
+            .map(|document| Value::deserialize(document).unwrap())
+            .filter(|object| {
+                object["kind"] == kind
+                    && object["metadata"]["name"]
+                        .as_str()
+                        .is_some_and(|name| name.ends_with(suffix))
+            })
+            .map(|object| match kind {
+                "Role" => Role::deserialize(object).unwrap().rules.unwrap(),
+                _ => ClusterRole::deserialize(object).unwrap().rules.unwrap(),
+            })
+            .collect()
+    }
+
+    /// charts/check holds the golden files to what the chart renders.
+    #[test]
+    fn the_charts_role_is_what_is_asked_for_and_no_more() {
+        for (golden, kind, monitoring) in [
+            (
+                include_str!("../../charts/stockpipe/golden/default.yaml"),
+                "Role",
+                &MONITORING[..],
+            ),
+            (
+                include_str!("../../charts/stockpipe/golden/everything.yaml"),
+                "Role",
+                &MONITORING,
+            ),
+            // With rbac.prometheusOperator: false.
+            (
+                include_str!("../../charts/stockpipe/golden/cluster-wide.yaml"),
+                "ClusterRole",
+                &[],
+            ),
+        ] {
+            let roles = rendered(golden, kind, ".pipelines");
+            assert!(!roles.is_empty(), "{kind}");
+            for rules in roles {
+                let (allowed, wanted) = (of_rules(&rules), of_operator(monitoring));
+                let unused: Vec<_> = allowed.difference(&wanted).collect();
+                let missing: Vec<_> = wanted.difference(&allowed).collect();
+                assert!(
+                    unused.is_empty() && missing.is_empty(),
+                    "the chart's {kind} allows more: {unused:?}; it lacks: {missing:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_charts_role_of_the_leader_names_its_lease() {
+        use crate::install::Install;
+        let golden = include_str!("../../charts/stockpipe/golden/default.yaml");
+        let roles = rendered(golden, "Role", ".leader");
+        let install = Install::parse("stockpipe/stockpipe");
+        let lease = install.lease();
+        let wanted: BTreeSet<String> = [
+            "create leases.coordination.k8s.io *".to_owned(),
+            format!("get leases.coordination.k8s.io {lease}"),
+            format!("update leases.coordination.k8s.io {lease}"),
+            "create events.events.k8s.io *".to_owned(),
+            "patch events.events.k8s.io *".to_owned(),
+        ]
+        .into();
+        assert_eq!(of_rules(&roles[0]), wanted);
+        assert_eq!(roles.len(), 1);
+        let told = "- name: INSTALL\n              value: \"stockpipe\"\n";
+        assert!(golden.contains(told));
+    }
 }

@@ -1,4 +1,5 @@
-//! The missed runs of every report of a pipeline, from what its children show.
+//! The missed runs of every report of a pipeline, and of its crawl, from what
+//! its children show.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +7,22 @@ use jiff::Timestamp;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::pipeline::Pipeline;
 
-use crate::build::{Run, cron_job};
+use crate::build::Run;
+use crate::build::task::{Task, TaskId};
 use crate::child_kind::ChildKind;
 use crate::children::{Children, Detail};
-use crate::labels::REPORT;
 use crate::missed_runs::{self, Runs};
 use crate::sessions::MarketSessions;
 
 /// What is to be replayed, and what is settled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replays {
-    /// Runs to start now, at most one of each report.
+    /// Runs to start now, at most one of each task.
     pub runs: Vec<Run>,
-    /// Of each report that catches up: schedule times up to this are settled.
-    pub settled: BTreeMap<String, Timestamp>,
+    /// Of each task that catches up: schedule times up to this are settled.
+    /// `None` while its schedule is suspended, so that it starts anew when it is
+    /// resumed, in the same write of the status that says so.
+    pub settled: BTreeMap<TaskId, Option<Timestamp>>,
     /// When to look again.
     pub again: Option<Timestamp>,
 }
@@ -36,20 +39,22 @@ pub fn replays(
     let Ok(sessions) = MarketSessions::parse(&pipeline.market.calendar) else {
         return replays;
     };
-    for report in &pipeline.reports {
-        let Some(catch_up) = report.catch_up else {
+    for task in Task::all(pipeline) {
+        let Some(catch_up) = task.catch_up() else {
             continue;
         };
-        let name = cron_job::name(&pipeline.name, &report.name);
+        let id = task.id();
+        let name = id.cron_job(&pipeline.name);
         let Some(cron_job) = children.get(ChildKind::CronJob, &name) else {
             continue;
         };
-        if pipeline.suspend {
+        if pipeline.suspend || task.schedule().is_some_and(|schedule| schedule.suspend) {
+            replays.settled.insert(id, None);
             continue;
         }
         let jobs: Vec<(Timestamp, bool)> = children
             .jobs()
-            .filter(|(child, _)| child.labels.get(REPORT) == Some(&report.name))
+            .filter(|(child, _)| task.owns(&child.labels))
             .filter_map(|(child, job)| {
                 let at = missed_runs::schedule_time(&name, &child.name)?;
                 Some((at, job.outcome.is_none()))
@@ -57,9 +62,10 @@ pub fn replays(
             .collect();
         let times: Vec<Timestamp> = jobs.iter().map(|(at, _)| *at).collect();
         let runs = Runs {
-            report,
+            schedule: task.schedule(),
+            interval: task.interval(),
             catch_up,
-            settled: settled(resource, &report.name),
+            settled: settled(resource, &id),
             was_suspended: matches!(cron_job.detail, Detail::CronJob { suspend: true }),
             jobs: &times,
             busy: jobs.iter().any(|(_, busy)| *busy),
@@ -68,21 +74,27 @@ pub fn replays(
         let plan = missed_runs::plan(&runs, &sessions);
         if let Some(at) = plan.replay {
             replays.runs.push(Run::Missed {
-                report: report.name.clone(),
+                task: id.clone(),
                 at,
                 cron_job_uid: cron_job.uid.clone(),
             });
         }
         if let Some(settled) = plan.settled {
-            replays.settled.insert(report.name.clone(), settled);
+            replays.settled.insert(id, Some(settled));
         }
         replays.again = [replays.again, plan.again].into_iter().flatten().min();
     }
     replays
 }
 
-fn settled(resource: &StockPipeline, report: &str) -> Option<Timestamp> {
+fn settled(resource: &StockPipeline, task: &TaskId) -> Option<Timestamp> {
     let status = resource.status.as_ref()?;
-    let known = status.reports.iter().find(|known| known.name == report)?;
-    known.scheduled_through.as_ref()?.parse().ok()
+    let through = match task {
+        TaskId::Report(report) => {
+            let known = status.reports.iter().find(|known| known.name == *report)?;
+            known.scheduled_through.as_ref()
+        }
+        TaskId::Crawl => status.catalog.as_ref()?.scheduled_through.as_ref(),
+    };
+    through?.parse().ok()
 }

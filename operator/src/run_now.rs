@@ -1,9 +1,10 @@
 //! Runs that somebody asked for by annotation.
 
 use stockpipe_crds::StockPipeline;
-use stockpipe_crds::run_key::{RunKey, RunKind};
+use stockpipe_crds::run_key::{CRAWL, IntervalStart, RunKey, RunKind};
 
 use crate::build::Run;
+use crate::build::task::TaskId;
 use crate::labels::RUN_NOW;
 
 /// What an annotation asks for.
@@ -64,9 +65,36 @@ fn parse(text: &str, resource: &StockPipeline) -> Result<Run, String> {
         }
     }
     let key: RunKey = key.parse().map_err(|error| format!("{error}"))?;
-    if key.kind() != RunKind::Report {
-        return Err(format!("only reports run in this version; {EXAMPLE}"));
+    let task = match key.kind() {
+        RunKind::Report => report(&key, resource)?,
+        RunKind::Crawl => crawl(&key, resource)?,
+        RunKind::Transform => {
+            return Err(format!(
+                "only reports and crawls run in this version; {EXAMPLE}"
+            ));
+        }
+    };
+    Ok(Run::Now {
+        task,
+        run: text.to_owned(),
+    })
+}
+
+fn crawl(key: &RunKey, resource: &StockPipeline) -> Result<TaskId, String> {
+    if resource.spec.catalog.crawler.is_none() {
+        return Err(
+            "the pipeline has no crawler; write catalog: {crawler: {}} to have one".to_owned(),
+        );
     }
+    if key.name() != CRAWL || !matches!(key.start(), IntervalStart::Minute(_)) {
+        return Err(format!(
+            "{key} is no crawl; write the minute of one, for instance crawl/{CRAWL}@2026-11-20T1505Z#1"
+        ));
+    }
+    Ok(TaskId::Crawl)
+}
+
+fn report(key: &RunKey, resource: &StockPipeline) -> Result<TaskId, String> {
     let reports = &resource.spec.reports;
     if !reports
         .iter()
@@ -83,10 +111,7 @@ fn parse(text: &str, resource: &StockPipeline) -> Result<Run, String> {
             }
         ));
     }
-    Ok(Run::Now {
-        report: key.name().to_owned(),
-        run: text.to_owned(),
-    })
+    Ok(TaskId::Report(key.name().to_owned()))
 }
 
 #[cfg(test)]
@@ -108,7 +133,13 @@ mod tests {
                 "report/weekly@2026-11-20#1",
                 Some("it has daily-ohlcv, rates"),
             ),
-            ("crawl/ticks@2026-11-20#1", Some("only reports")),
+            ("crawl/ticks@2026-11-20T1505Z#1", None),
+            ("crawl/ticks@2026-11-20#1", Some("write the minute")),
+            ("crawl/other@2026-11-20T1505Z#1", Some("is no crawl")),
+            (
+                "transform/bars@2026-11-20#1",
+                Some("only reports and crawls"),
+            ),
         ] {
             let mut sample = Sample::full();
             sample.annotate(RUN_NOW, text);
@@ -128,5 +159,11 @@ mod tests {
             );
         }
         assert_eq!(asked(&Sample::full().resource), Asked::Nothing);
+        let mut without = Sample::full();
+        without.edit(|spec| spec.catalog.crawler = None);
+        without.annotate(RUN_NOW, "crawl/ticks@2026-11-20T1505Z#1");
+        assert!(
+            matches!(asked(&without.resource), Asked::Refused { why, .. } if why.contains("has no crawler"))
+        );
     }
 }

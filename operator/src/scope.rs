@@ -18,11 +18,12 @@ use crate::child_kind::ChildKind;
 use crate::children::{Watched, watch_kind};
 use crate::context::Context;
 use crate::controller::{after_failure, reconcile};
+use crate::discovery::FIRST_LOOK;
 use crate::patience::WatchBackoff;
 use crate::pipeline_ref::PipelineRef;
 
-/// Reconciles at once in one scope.
-const CONCURRENCY: u16 = 8;
+/// Reconciles at once, of all scopes together.
+pub const CONCURRENCY: u16 = 8;
 /// Changes of one pipeline within this are one.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -157,7 +158,11 @@ impl Scope {
             while let Some(change) = changes.next().await {
                 match change {
                     Watched::Changed(pipeline) => scope.enqueue(&pipeline),
-                    Watched::Complete => scope.arrived(kind.as_str(), &watching),
+                    Watched::Gone(uid) => watching.applier.forget(&uid),
+                    Watched::Complete => {
+                        watching.applier.forget_gone();
+                        scope.arrived(kind.as_str(), &watching);
+                    }
                     Watched::Interrupted(error) => scope.interrupted(kind.as_str(), &error),
                 }
                 watching.metrics.children(watching.cache.len());
@@ -192,21 +197,26 @@ impl Scope {
                     let _ = self.queue.unbounded_send(ObjectRef::from_obj(&guard));
                 }
                 Event::Delete(guard) => self.gone(&guard, &context),
-                Event::InitDone => self.arrived("StockPipeline", &context),
+                Event::InitDone => {
+                    self.forget_gone(&context);
+                    self.arrived("StockPipeline", &context);
+                }
                 Event::Init => {}
             }
         }
     }
 
+    /// A new list tells of no deletion that came while the watch was broken.
+    fn forget_gone(&self, context: &Context) {
+        let there = self.store.state().iter().filter_map(|g| named(g)).collect();
+        let listed = |pipeline: &PipelineRef| self.holds(&pipeline.namespace);
+        for pipeline in context.known.retain(listed, &there) {
+            context.metrics.forget(&pipeline);
+        }
+    }
+
     fn gone(&self, guard: &Guarded, context: &Context) {
-        let meta = match &guard.0 {
-            Ok(resource) => &resource.metadata,
-            Err(invalid) => &invalid.metadata,
-        };
-        let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else {
-            return;
-        };
-        let pipeline = PipelineRef::new(namespace, name);
+        let Some(pipeline) = named(guard) else { return };
         context.known.forget(&pipeline);
         context.metrics.forget(&pipeline);
     }
@@ -226,6 +236,17 @@ impl Scope {
     }
 }
 
+fn named(guard: &Guarded) -> Option<PipelineRef> {
+    let meta = match &guard.0 {
+        Ok(resource) => &resource.metadata,
+        Err(invalid) => &invalid.metadata,
+    };
+    Some(PipelineRef::new(
+        meta.namespace.as_ref()?,
+        meta.name.as_ref()?,
+    ))
+}
+
 /// What nobody reads, and is a good part of an object.
 fn strip(guard: &mut Guarded) {
     if let Ok(resource) = &mut guard.0 {
@@ -238,7 +259,7 @@ fn strip(guard: &mut Guarded) {
 
 impl Context {
     /// Whether pipelines of `namespace` may be reconciled: its lists are here,
-    /// and no other install runs them.
+    /// what it may make is known, and no other install runs them.
     #[must_use]
     pub fn may_run(&self, namespace: Option<&str>) -> bool {
         let namespace = namespace.unwrap_or_default();
@@ -247,7 +268,8 @@ impl Context {
             || self
                 .readiness
                 .waits_for(&format!("permission {namespace} "))
-            || self.readiness.waits_for("permission * ");
+            || self.readiness.waits_for("permission * ")
+            || self.readiness.waits_for(FIRST_LOOK);
         !waits && self.claims.holds(namespace)
     }
 }

@@ -5,6 +5,10 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 
+use crate::build::network_policy::NODE_METADATA;
+use crate::install::Install;
+use crate::network::Network;
+
 /// Turns StockPipelines into workloads, jobs and a status.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -70,6 +74,24 @@ pub struct Args {
         value_delimiter = ','
     )]
     pub page_peer: Vec<String>,
+    /// Network that workers may reach, as CIDR; may be repeated. With it, workers
+    /// reach these and DNS alone; without it, everything but the nodes' metadata.
+    #[arg(
+        long = "worker-egress",
+        env = "WORKER_EGRESS",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub worker_egress: Vec<String>,
+    /// Labels by which Grafana's sidecar finds dashboards, as KEY=VALUE; may be
+    /// repeated. With it, pipelines that ask for a PodMonitor have a dashboard.
+    #[arg(
+        long = "dashboard-label",
+        env = "DASHBOARD_LABELS",
+        value_name = "KEY=VALUE",
+        value_delimiter = ','
+    )]
+    pub dashboard_labels: Vec<String>,
     /// Name of the operator's own pod, from the downward API.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub pod_name: String,
@@ -77,6 +99,10 @@ pub struct Args {
     /// Lease is there.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NS")]
     pub pod_namespace: String,
+    /// Name of this install among those of its namespace; the leader's Lease is
+    /// called NAME-operator. Without it, the only one there.
+    #[arg(long, env = "INSTALL", value_name = "NAME")]
+    pub install: Option<String>,
 }
 
 /// Which pipelines are run.
@@ -99,8 +125,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The operator's own pod.
     pub pod_name: String,
-    /// Its namespace.
-    pub pod_namespace: String,
+    /// Which install it is of.
+    pub install: Install,
 }
 
 /// What worker pods are made with, whatever their pipeline says.
@@ -116,6 +142,10 @@ pub struct WorkerDefaults {
     pub prometheus_peer: BTreeMap<String, String>,
     /// Labels of the namespaces whose pods may open the page; empty: its own.
     pub page_peer: BTreeMap<String, String>,
+    /// Networks that they may reach beside DNS, as CIDR; empty: all.
+    pub egress: Vec<String>,
+    /// Labels of the pipelines' dashboards; empty: none is made.
+    pub dashboard_labels: BTreeMap<String, String>,
     /// Namespace of the operator, which polls.
     pub operator_namespace: String,
 }
@@ -134,6 +164,29 @@ pub enum SettingsError {
         "--workers-image: `{0}` has no tag; write REPOSITORY:TAG, because spec.version replaces the tag"
     )]
     NoTag(String),
+    /// No network.
+    #[error("--worker-egress: `{0}` is no network; write ADDRESS/LENGTH, as 10.0.0.0/8")]
+    NoNetwork(String),
+    /// An address within a network.
+    #[error(
+        "--worker-egress: `{wrong}` is an address within a network; write the network, {network}"
+    )]
+    HostBits {
+        /// As written.
+        wrong: String,
+        /// The network that it is in.
+        network: String,
+    },
+    /// The nodes' own credentials.
+    #[error(
+        "--worker-egress: `{0}` is the nodes' metadata service, which workers never reach; leave it out, and name an identity in spec.aws"
+    )]
+    NodeMetadata(String),
+    /// No name.
+    #[error(
+        "--install: `{0}` is no name; write at most 40 lower-case letters, digits and dashes, as a release is called"
+    )]
+    NoInstall(String),
     /// No pair.
     #[error("--{flag}: `{value}` is no label; write KEY=VALUE")]
     NoPair {
@@ -161,11 +214,16 @@ impl Args {
                 image_pull_secrets: named(self.image_pull_secrets),
                 prometheus_peer: pairs("prometheus-peer", self.prometheus_peer)?,
                 page_peer: pairs("page-peer", self.page_peer)?,
+                egress: networks(self.worker_egress)?,
+                dashboard_labels: pairs("dashboard-label", self.dashboard_labels)?,
                 operator_namespace: self.pod_namespace.clone(),
             },
             listen: self.listen,
             pod_name: self.pod_name,
-            pod_namespace: self.pod_namespace,
+            install: Install {
+                namespace: self.pod_namespace,
+                name: install_name(self.install)?,
+            },
         })
     }
 }
@@ -202,6 +260,35 @@ fn pairs(
             _ => Err(SettingsError::NoPair { flag, value }),
         })
         .collect()
+}
+
+fn install_name(value: Option<String>) -> Result<Option<String>, SettingsError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match value {
+        Some(name) if name.is_empty() || name.len() > 40 || !name.chars().all(plain) => {
+            Err(SettingsError::NoInstall(name))
+        }
+        value => Ok(value),
+    }
+}
+
+fn networks(values: Vec<String>) -> Result<Vec<String>, SettingsError> {
+    let networks = named(values);
+    for value in &networks {
+        let Some(network) = Network::parse(value) else {
+            return Err(SettingsError::NoNetwork(value.clone()));
+        };
+        if network.has_host_bits() {
+            return Err(SettingsError::HostBits {
+                wrong: value.clone(),
+                network: network.without_host_bits().to_string(),
+            });
+        }
+        if NODE_METADATA.contains(&value.as_str()) {
+            return Err(SettingsError::NodeMetadata(value.clone()));
+        }
+    }
+    Ok(networks)
 }
 
 /// Repository and tag of an image; `None` where it has no tag. A colon before
@@ -264,6 +351,43 @@ mod tests {
         assert!(settings.workers.page_peer.is_empty());
         let error = parse(&["--watch-namespace=a", "--page-peer=team"]).unwrap_err();
         assert_eq!(error, "--page-peer: `team` is no label; write KEY=VALUE");
+    }
+
+    #[test]
+    fn networks_that_workers_may_reach_have_an_address_and_a_length() {
+        let reach =
+            |flag: &str| parse(&["--watch-namespace=a", flag]).map(|all| all.workers.egress);
+        assert_eq!(
+            reach("--worker-egress=10.0.0.0/8,fd00::/8").unwrap().len(),
+            2
+        );
+        for (wrong, part) in [
+            ("10.0.0.0", "write ADDRESS/LENGTH"),
+            ("10.0.0.0/33", "write ADDRESS/LENGTH"),
+            ("kafka/8", "write ADDRESS/LENGTH"),
+            ("10.0.0.0/", "write ADDRESS/LENGTH"),
+            ("10.1.2.3/8", "write the network, 10.0.0.0/8"),
+            ("fd12::1/16", "write the network, fd12::/16"),
+            ("169.254.169.254/32", "which workers never reach"),
+            ("fd00:ec2::254/128", "which workers never reach"),
+        ] {
+            let error = reach(&format!("--worker-egress={wrong}")).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_install_has_a_name_that_its_lease_can_have() {
+        let install = |flag: &[&str]| {
+            let flags = [&["--watch-namespace=a"][..], flag].concat();
+            parse(&flags).map(|all| all.install.identity())
+        };
+        assert_eq!(install(&[]).unwrap(), "stockpipe");
+        assert_eq!(install(&["--install=two"]).unwrap(), "stockpipe/two");
+        for wrong in ["", "a/b", "Two"] {
+            let error = install(&[&format!("--install={wrong}")]).unwrap_err();
+            assert!(error.contains("is no name"), "{error}");
+        }
     }
 
     #[test]

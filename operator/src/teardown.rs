@@ -38,8 +38,7 @@ pub async fn run(
         return Ok(Action::await_change());
     }
     if namespace_is_terminating(context, &pipeline.namespace).await? {
-        let why = "its namespace is being deleted, where no teardown can run";
-        return release(resource, context, Some(why), true).await;
+        return release_with_namespace(resource, context).await;
     }
     if !finalizer::is_wanted(resource) {
         return release(resource, context, None, false).await;
@@ -126,6 +125,21 @@ pub async fn run(
     Ok(Action::requeue(LOOK))
 }
 
+/// Lets go of a pipeline whose namespace is being deleted.
+///
+/// # Errors
+/// A call that failed.
+pub async fn release_with_namespace(
+    resource: &StockPipeline,
+    context: &Context,
+) -> Result<Action, ApiError> {
+    if !finalizer::is_there(resource) {
+        return Ok(Action::await_change());
+    }
+    let why = "its namespace is being deleted, where no teardown can run";
+    release(resource, context, Some(why), true).await
+}
+
 /// Removes the teardown's own objects, then releases the pipeline.
 async fn finish(
     resource: &StockPipeline,
@@ -163,7 +177,9 @@ async fn release(
             tell(resource, context, "TeardownGivenUp", &message).await?;
         }
     }
-    finalizer::set(context.client.clone(), resource, false).await?;
+    let version = finalizer::set(context.client.clone(), resource, false).await?;
+    // Until the watch shows it, nothing is released, told and counted a second time.
+    context.known.wrote(resource, version);
     Ok(Action::await_change())
 }
 
@@ -199,7 +215,8 @@ async fn tell(
         return Ok(());
     };
     match status::write(context.client.clone(), resource, &next).await {
-        Ok(()) => {
+        Ok(version) => {
+            context.known.wrote(resource, version);
             context.metrics.wrote_status();
             events::tell(context, resource, &next).await;
             Ok(())
@@ -244,7 +261,11 @@ async fn live_workers(context: &Context, pipeline: &PipelineRef) -> Result<bool,
     Ok(list.items.iter().any(|pod| !ended(pod)))
 }
 
-async fn namespace_is_terminating(context: &Context, name: &str) -> Result<bool, ApiError> {
+/// Whether a namespace is being deleted, or is gone.
+///
+/// # Errors
+/// A call that failed.
+pub async fn namespace_is_terminating(context: &Context, name: &str) -> Result<bool, ApiError> {
     let api: Api<Namespace> = Api::all(context.client.clone());
     let namespace = find(format!("get Namespace {name}"), api.get(name)).await?;
     Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))

@@ -44,7 +44,8 @@ def normal(row):
     return tuple(sorted(out))
 
 
-def from_kafka(bootstrap, topic):
+def records(bootstrap, topic):
+    """The values of every tick of a topic, and how many heartbeats are beside them."""
     consumer = Consumer({
         "bootstrap.servers": bootstrap, "group.id": "audit", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True,
@@ -55,7 +56,7 @@ def from_kafka(bootstrap, topic):
         raise SystemExit(f"audit: topic {topic}: {metadata.error}")
     open_partitions = set(metadata.partitions)
     consumer.assign([TopicPartition(topic, p, 0) for p in open_partitions])
-    ticks, heartbeats = collections.Counter(), 0
+    values, heartbeats = [], 0
     while open_partitions:
         for message in consumer.consume(5000, timeout=10):
             if message.error() is not None:
@@ -66,8 +67,14 @@ def from_kafka(bootstrap, topic):
             if dict(message.headers() or []).get("stockpipe-kind") == b"heartbeat":
                 heartbeats += 1
                 continue
-            ticks[normal(json.loads(message.value(), parse_float=Decimal))] += 1
+            values.append(message.value())
     consumer.close()
+    return values, heartbeats
+
+
+def from_kafka(bootstrap, topic):
+    values, heartbeats = records(bootstrap, topic)
+    ticks = collections.Counter(normal(json.loads(value, parse_float=Decimal)) for value in values)
     return ticks, heartbeats
 
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -212,10 +213,26 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// A loopback port that was free a moment ago, for programs that cannot take port 0.
 ///
+/// Below the range from which the system takes ports for connections and for port 0, so that neither takes it in the
+/// meantime; and each is given out once.
+///
 /// # Panics
 /// Where the machine has none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    (0..COUNT)
+        .find_map(|_| {
+            // Test programs that run side by side start at places of their own.
+            let place = std::process::id()
+                .wrapping_mul(257)
+                .wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+            let port = u16::try_from(FIRST + place % COUNT).expect("within a port's range");
+            std::net::TcpListener::bind(("127.0.0.1", port))
+                .is_ok()
+                .then_some(port)
+        })
+        .expect("a free port")
 }

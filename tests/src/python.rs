@@ -41,13 +41,24 @@ pub fn prepared(kind: &str, file: &Path) -> PathBuf {
 /// The interpreter with our pinned packages.
 #[must_use]
 pub fn interpreter() -> PathBuf {
-    prepared("venv", &programs().join("requirements.txt")).join("bin/python")
+    interpreter_with("requirements.txt")
+}
+
+/// The interpreter with the packages that a requirements file of ours pins.
+fn interpreter_with(requirements: &str) -> PathBuf {
+    prepared("venv", &programs().join(requirements)).join("bin/python")
 }
 
 /// A command on one of our programs, with the given key.
 #[must_use]
 pub fn command(program: &str, key: &(String, String)) -> Command {
-    let mut command = Command::new(interpreter());
+    command_with("requirements.txt", program, key)
+}
+
+/// As [`command`], with the packages of another requirements file.
+#[must_use]
+pub fn command_with(requirements: &str, program: &str, key: &(String, String)) -> Command {
+    let mut command = Command::new(interpreter_with(requirements));
     command
         .arg(programs().join(program))
         .env("AWS_ACCESS_KEY_ID", &key.0)

@@ -1,7 +1,7 @@
 //! A real Apache Kafka broker (KRaft, one node) from the jars that `scripts/setup real` fetches.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::process::{Process, free_port, until};
 use crate::python::prepared;
@@ -31,7 +31,7 @@ impl RealKafka {
     #[must_use]
     pub fn start() -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka");
-        let libraries = prepared("kafka", &here.join("pom.xml")).join("libs");
+        let libraries = libraries();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (port, controller) = (free_port(), free_port());
         let root = directory.path();
@@ -98,20 +98,64 @@ impl RealKafka {
     /// Where it fails.
     #[must_use]
     pub fn tool(&self, class: &str, args: &[&str]) -> String {
-        let output = java(&self.libraries, "-Xmx256m")
-            .arg(class)
-            .args(args)
-            .output()
-            .expect("java runs");
-        let text = crate::python::text(&output);
-        assert!(output.status.success(), "{class}: {text}");
-        text
+        Tools {
+            libraries: self.libraries.clone(),
+        }
+        .run(class, args, "")
     }
 
     /// Whether the broker's process runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.is_alive()
     }
+}
+
+/// Apache Kafka's own command-line tools, on any broker.
+pub struct Tools {
+    libraries: PathBuf,
+}
+
+impl Tools {
+    /// Those of the jars that `scripts/setup real` fetches.
+    #[must_use]
+    pub fn prepared() -> Self {
+        Self {
+            libraries: libraries(),
+        }
+    }
+
+    /// Runs a tool by its class with `input` to read, and returns what it printed.
+    ///
+    /// # Panics
+    /// Where it fails.
+    #[must_use]
+    pub fn run(&self, class: &str, args: &[&str], input: &str) -> String {
+        use std::io::Write as _;
+        let mut child = java(&self.libraries, "-Xmx256m")
+            .arg(class)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("java runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        // A tool that reads nothing may have closed it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().expect("java ends");
+        let text = crate::python::text(&output);
+        assert!(output.status.success(), "{class} {args:?}: {text}");
+        text
+    }
+}
+
+fn libraries() -> PathBuf {
+    prepared(
+        "kafka",
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml"),
+    )
+    .join("libs")
 }
 
 /// An S3 and a Glue that others wrote (ministack), on one port.

@@ -8,6 +8,7 @@ pub mod analyze;
 pub mod audit;
 pub mod aws;
 pub mod context;
+pub mod crawl;
 pub mod failpoint;
 pub mod kafka;
 pub mod land;

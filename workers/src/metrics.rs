@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use stockpipe_crds::worker_status::{
-    AnalyzeStatus, LandStatus, PartitionStatus, ProduceStatus, RoleStatus, WorkerState,
+    AnalyzeStatus, LandStatus, LiveStatus, PartitionStatus, ProduceStatus, RoleStatus, WorkerState,
     WorkerStatus,
 };
 
@@ -117,7 +117,10 @@ impl Scrape {
             RoleStatus::Produce(status) => self.produce(&pipeline, status),
             RoleStatus::Land(status) => self.land(&pipeline, status),
             RoleStatus::Analyze(status) => self.analyze(&pipeline, status),
-            RoleStatus::Provision(_) | RoleStatus::Report(_) | RoleStatus::Teardown(_) => {}
+            RoleStatus::Provision(_)
+            | RoleStatus::Report(_)
+            | RoleStatus::Crawl(_)
+            | RoleStatus::Teardown(_) => {}
         }
     }
 
@@ -128,6 +131,20 @@ impl Scrape {
             labels,
             status.ticks_total,
         );
+        for (name, help, value) in [
+            (
+                "produce_bad_rows",
+                "Rows of replayed files, or messages of a live feed, that went to quarantine",
+                status.bad_rows,
+            ),
+            (
+                "produce_duplicate_rows",
+                "Rows of replayed files, or trades of a live feed, that said what another said, and were left out",
+                status.duplicate_rows,
+            ),
+        ] {
+            self.counter(name, help, labels, value);
+        }
         for (name, help, value) in [
             (
                 "produce_rate",
@@ -156,6 +173,56 @@ impl Scrape {
             self.gauge(
                 "produce_market_time_seconds",
                 "Market time that it has reached, in seconds since 1970",
+                labels,
+                seconds(time),
+            );
+        }
+        if let Some(live) = &status.live {
+            self.live(&with(labels, "feed", &live.feed), live);
+        }
+    }
+
+    fn live(&mut self, labels: &Labels, status: &LiveStatus) {
+        for (name, help, value) in [
+            (
+                "produce_live_reconnects",
+                "Connections to the live feed that were lost or replaced",
+                status.reconnects,
+            ),
+            (
+                "produce_live_messages",
+                "Messages of the live feed",
+                status.messages,
+            ),
+            (
+                "produce_live_unknown_messages",
+                "Messages of no known meaning, passed over",
+                status.unknown,
+            ),
+            (
+                "produce_live_overflow",
+                "Messages that were given up because Kafka was away for too long",
+                status.overflow,
+            ),
+            ("produce_live_gaps", "Gap records", status.gaps),
+            (
+                "produce_live_missing_trades",
+                "Trades that are known to be missing, by the feed's own numbers",
+                status.missing,
+            ),
+        ] {
+            self.counter(name, help, labels, value);
+        }
+        self.gauge(
+            "produce_live_connected",
+            "1 while the live feed is connected and subscribed",
+            labels,
+            f64::from(u8::from(status.connected)),
+        );
+        if let Some(time) = status.last_message {
+            self.gauge(
+                "produce_live_last_message_seconds",
+                "When the live feed last said something, in seconds since 1970",
                 labels,
                 seconds(time),
             );
@@ -306,6 +373,7 @@ fn role_name(role: &RoleStatus) -> &'static str {
         RoleStatus::Land(_) => "land",
         RoleStatus::Analyze(_) => "analyze",
         RoleStatus::Report(_) => "report",
+        RoleStatus::Crawl(_) => "crawl",
         RoleStatus::Teardown(_) => "teardown",
     }
 }
@@ -436,6 +504,10 @@ mod tests {
         };
         let produce = ProduceStatus {
             market_time: Some(Timestamp::UNIX_EPOCH),
+            live: Some(LiveStatus {
+                last_message: Some(Timestamp::UNIX_EPOCH),
+                ..LiveStatus::default()
+            }),
             ..ProduceStatus::default()
         };
         let mut roles = [

@@ -15,7 +15,9 @@ use crate::context::Context;
 use crate::secrets::Secrets;
 use crate::service::ServiceError;
 use crate::status::StatusBoard;
-use crate::{analyze, failpoint, land, produce, provision, report, rotation, status, teardown};
+use crate::{
+    analyze, crawl, failpoint, land, produce, provision, report, rotation, status, teardown,
+};
 
 /// Any failure of a role, as one sentence.
 pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
@@ -89,9 +91,15 @@ pub fn main(invocation: Invocation) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("stockpipe-worker: {error}");
-            match error.downcast_ref() {
-                Some(ServiceError::Refused(_)) => ExitCode::from(REFUSED_EXIT_CODE),
-                _ => ExitCode::FAILURE,
+            let refused = matches!(error.downcast_ref(), Some(ServiceError::Refused(_)))
+                || matches!(
+                    error.downcast_ref(),
+                    Some(produce::ProduceError::Refused(_))
+                );
+            if refused {
+                ExitCode::from(REFUSED_EXIT_CODE)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }
@@ -165,12 +173,23 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
                 .map(|outcome| leave_word(&brief(outcome.record)))
                 .map_err(RoleError::from)
         }
+        "crawl" => {
+            let key = match invocation.run {
+                Some(key) => key,
+                None => crawl::scheduled_key(&context, std::env::var(JOB_NAME).ok().as_deref())?,
+            };
+            let record = crawl::run(&context, &key).await?;
+            let failure = crawl::failure(&record);
+            leave_word(&brief(record));
+            // The stored result is final: the same run again would only tell it again.
+            failure.map_or(Ok(()), |why| Err(ServiceError::Refused(why).into()))
+        }
         "teardown" => teardown::run(&context)
             .await
             .map(|status| leave_word(&listed(status)))
             .map_err(RoleError::from),
         other => Err(format!(
-            "no role `{other}`: write provision, produce, land, analyze, report or teardown"
+            "no role `{other}`: write provision, produce, land, analyze, report, crawl or teardown"
         )
         .into()),
     };

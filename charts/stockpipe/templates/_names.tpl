@@ -18,6 +18,11 @@
 {{- printf "%s.%s" (include "stockpipe.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* The Lease by which the operators of this release elect a leader; the operator makes the same of its INSTALL. */}}
+{{- define "stockpipe.leaderLease" -}}
+{{- include "stockpipe.fullname" . }}-operator
+{{- end -}}
+
 {{- define "stockpipe.serviceAccountName" -}}
 {{- default (include "stockpipe.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::pipeline::{BuiltinReport, ColumnSource};
 use std::time::Duration;
 
 fn pipeline(spec: &str) -> StockPipeline {
@@ -31,12 +34,17 @@ fn the_smallest_pipeline_gets_every_default() {
                 ]
                 .map(String::from)
                 .to_vec(),
+                universe: None,
             },
             source: Source::Simulated {
                 seed: 42,
                 ticks_per_second: 100,
                 speed: 1,
                 start: None,
+                clock: MarketClock::Wall,
+                scenarios: Vec::new(),
+                late: 0.0,
+                corrections: 0.0,
             },
             kafka: Kafka {
                 bootstrap_servers: None,
@@ -73,6 +81,7 @@ fn the_smallest_pipeline_gets_every_default() {
             catalog: Catalog {
                 database: "stockpipe".into(),
                 table: "us_equities_ticks".into(),
+                crawler: None,
             },
             reports: Vec::new(),
             monitoring: Monitoring { dashboard: true },
@@ -111,9 +120,38 @@ fn names_of_another_pipelines_things_can_be_given() {
         resolved.catalog,
         Catalog {
             database: "market".into(),
-            table: "x".into()
+            table: "x".into(),
+            crawler: None,
         }
     );
+}
+
+#[test]
+fn a_crawler_looks_at_the_table_unless_told_to_make_its_own() {
+    let crawler = |text: &str| {
+        let spec = format!(
+            "  lake: {{bucket: acme, prefix: us/All-Ticks}}\n  catalog: {{table: all_ticks, crawler: {text}}}\n"
+        );
+        resolve(&pipeline(&spec)).map(|resolved| resolved.catalog.crawler.unwrap())
+    };
+    let plain = crawler("{}").unwrap();
+    assert_eq!(
+        (plain.target, plain.schedule, plain.timeout),
+        (CrawlTarget::Catalog, None, Duration::from_secs(3_600))
+    );
+    assert_eq!(
+        crawler("{target: S3, recrawl: NewFolders}").unwrap().target,
+        CrawlTarget::S3 {
+            table: "crawled_all_ticks".into(),
+            table_prefix: "crawled_".into(),
+            new_folders_only: true,
+        }
+    );
+    let refused = crawler("{target: S3, tablePrefix: all_}");
+    assert!(refused.is_ok());
+    let spec = "  lake: {bucket: acme, prefix: us/ticks}\n  catalog: {table: x_ticks, crawler: {target: S3, tablePrefix: x_}}\n";
+    let refused = resolve(&pipeline(spec)).unwrap_err();
+    assert_eq!(refused[0].path, "spec.catalog.crawler.tablePrefix");
 }
 
 #[test]
@@ -128,18 +166,17 @@ fn columns_of_a_replay_are_headers_or_constants() {
 ",
     ))
     .unwrap();
-    let Source::Replay {
-        uri,
-        columns,
-        speed,
-    } = resolved.source
-    else {
+    let Source::Replay(replay) = resolved.source else {
         panic!("{:?}", resolved.source);
     };
-    assert_eq!((uri.as_str(), speed), ("prices.csv.gz", 0));
+    assert_eq!(
+        (replay.uris[0].as_str(), replay.speed),
+        ("prices.csv.gz", 0)
+    );
+    let columns = replay.columns.unwrap();
     assert_eq!(columns.symbol, ColumnSource::Const("GSPC".into()));
     assert_eq!(columns.time, ColumnSource::Header("Date".into()));
-    assert_eq!(columns.time_format.as_deref(), Some("%m/%d/%Y"));
+    assert_eq!(columns.time_formats, ["%m/%d/%Y"]);
     assert_eq!(
         columns.fields,
         BTreeMap::from([
@@ -153,6 +190,54 @@ fn columns_of_a_replay_are_headers_or_constants() {
 }
 
 #[test]
+fn a_simulated_market_resolves_with_its_scenarios() {
+    let resolved = resolve(&pipeline(
+        "  lake: {bucket: acme}
+  market: {calendar: XNYS, universe: {size: 500}}
+  source:
+    simulated:
+      start: 2026-11-16
+      clock: FromStart
+      skipClosed: true
+      disorder: {late: 0.1%, corrections: 0.01%}
+      scenarios:
+        - {kind: normal}
+        - {kind: crisis, from: 2026-11-20T15:00:00Z}
+        - {kind: halt, from: 2026-11-20T15:00:00Z, to: 2026-11-20T15:20:00Z, symbol: AAPL}
+",
+    ))
+    .unwrap();
+    assert_eq!(resolved.market.universe, Some(500));
+    assert!(resolved.market.symbols.is_empty());
+    let from_ns = 1_795_186_800_000_000_000;
+    let crisis = Scenario {
+        kind: "crisis".into(),
+        from_ns,
+        until_ns: i64::MAX,
+        symbol: None,
+    };
+    let halt = Scenario {
+        kind: "halt".into(),
+        from_ns,
+        until_ns: from_ns + 20 * 60 * 1_000_000_000,
+        symbol: Some("AAPL".into()),
+    };
+    assert_eq!(
+        resolved.source,
+        Source::Simulated {
+            seed: 42,
+            ticks_per_second: 100,
+            speed: 1,
+            start: Some(jiff::civil::date(2026, 11, 16)),
+            clock: MarketClock::FromStart { skip_closed: true },
+            scenarios: vec![crisis, halt],
+            late: 0.1 / 100.0,
+            corrections: 0.01 / 100.0,
+        }
+    );
+}
+
+#[test]
 fn a_replay_needs_a_symbol_a_time_and_a_price() {
     let with = |columns: &str| {
         refused(&format!(
@@ -161,7 +246,6 @@ fn a_replay_needs_a_symbol_a_time_and_a_price() {
     };
     assert!(with("time: t, close: c").contains("columns.symbol is missing"));
     assert!(with("symbol: s, close: c").contains("columns.time is missing"));
-    assert!(with("symbol: s, time: t, date: t, close: c").contains("write one of them"));
     assert!(with("symbol: s, time: t, open: o").contains("maps no price"));
 }
 
@@ -179,7 +263,7 @@ fn reports_resolve_with_their_schedules() {
     let [daily, rates] = resolved.reports.as_slice() else {
         panic!("{:?}", resolved.reports);
     };
-    assert_eq!(daily.query, ReportQuery::DailyOhlcv);
+    assert_eq!(daily.query, ReportQuery::Builtin(BuiltinReport::DailyOhlcv));
     assert_eq!(daily.interval, Interval::Session);
     assert_eq!(daily.deadline, Duration::from_secs(7_200));
     assert_eq!(daily.max_scanned_bytes, 1 << 30);

@@ -59,7 +59,7 @@ pub struct RolesSpec {
     /// Serves the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analyze: Option<RoleArn>,
-    /// Starts the crawler.
+    /// Starts the crawler; catalog.crawler.roleArn is the crawler's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crawl: Option<RoleArn>,
     /// Runs transforms.

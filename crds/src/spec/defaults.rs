@@ -1,9 +1,11 @@
 //! Every default that does not depend on the pipeline's name. Defaults never
 //! change within an API version.
 
+use super::catalog::CrawlTarget;
 use super::kafka::GroupProtocol;
 use super::lake::{FileFormat, PartitionPeriod};
 use super::report::{DataDateRule, IntervalLength};
+use super::source::MarketClock;
 use super::{DeletionPolicy, ProvisioningMode};
 use crate::amounts::{ByteText, DurationText};
 use crate::names::{CalendarName, Region, Symbol, TimeZoneName};
@@ -41,6 +43,14 @@ pub(super) fn ticks_per_second() -> i64 {
 
 pub(super) fn simulated_speed() -> i32 {
     1
+}
+
+pub(super) fn market_clock() -> MarketClock {
+    MarketClock::Wall
+}
+
+pub(super) fn header() -> bool {
+    true
 }
 
 pub(super) fn group_protocol() -> GroupProtocol {
@@ -129,6 +139,14 @@ pub(super) fn deadline() -> DurationText {
 
 pub(super) fn max_scanned_bytes() -> ByteText {
     text("1Gi")
+}
+
+pub(super) fn crawl_target() -> CrawlTarget {
+    CrawlTarget::Catalog
+}
+
+pub(super) fn crawl_timeout() -> DurationText {
+    text("1h")
 }
 
 pub(super) fn enabled() -> bool {

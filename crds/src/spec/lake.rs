@@ -13,14 +13,14 @@ use crate::rules;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.format != 'Csv'")
-        .message("Csv is not supported in this version; write Parquet or Json")
-        .field_path(".format"),
     validation = Rule::new("!has(self.compression) || self.format != 'Parquet' || self.compression in ['Zstd', 'Snappy', 'None']")
         .message("does not go with format Parquet; write Zstd, Snappy or None")
         .field_path(".compression"),
     validation = Rule::new("!has(self.compression) || self.format != 'Json' || self.compression in ['Gzip', 'None']")
         .message("does not go with format Json; write Gzip or None")
+        .field_path(".compression"),
+    validation = Rule::new("!has(self.compression) || self.format != 'Csv' || self.compression in ['Gzip', 'None']")
+        .message("does not go with format Csv; write Gzip or None")
         .field_path(".compression")
 )]
 pub struct LakeSpec {
@@ -30,11 +30,12 @@ pub struct LakeSpec {
     /// Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<KeyPrefix>,
-    /// File format: Parquet, Json (lines) or Csv. Immutable.
+    /// File format: Parquet, Json (lines) or Csv (with a header; all columns of
+    /// its table are strings). Immutable.
     #[serde(default = "defaults::format")]
     pub format: FileFormat,
     /// Compression: Zstd (default), Snappy or None for Parquet; Gzip (default)
-    /// or None for Json.
+    /// or None for Json and Csv.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionCodec>,
     /// A directory per period of event time, in UTC: None, Year, Month, Day or

@@ -17,9 +17,11 @@ pub mod consumer;
 mod defaults;
 pub mod kafka;
 pub mod lake;
+pub mod live;
 pub mod market;
 pub mod monitoring;
 pub mod producer;
+pub mod replay;
 pub mod report;
 pub mod schedule;
 pub mod secret;
@@ -71,13 +73,22 @@ pub const KIND: &str = "StockPipeline";
     validation = Rule::new("self.spec.kafka.topic.partitions >= oldSelf.spec.kafka.topic.partitions")
         .message("may only grow: Kafka cannot take partitions away")
         .field_path(".spec.kafka.topic.partitions"),
-    validation = Rule::new("has(self.spec.source.replay) == has(oldSelf.spec.source.replay) && has(self.spec.source.websocket) == has(oldSelf.spec.source.websocket)")
+    validation = Rule::new("has(self.spec.source.replay) == has(oldSelf.spec.source.replay) && has(self.spec.source.live) == has(oldSelf.spec.source.live)")
         .message("is of an immutable kind; make a pipeline of another name instead")
         .field_path(".spec.source")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = rules::refused_list("transforms")
+    validation = rules::refused_list("transforms"),
+    validation = Rule::new("!has(self.source.live) || self.producer.replicas <= 1")
+        .message("of more than 1 would open a second connection to the live feed, which some refuse, and each tick would come twice; write 1")
+        .field_path(".producer.replicas"),
+    validation = Rule::new("!has(self.source.live) || !has(self.market.universe)")
+        .message("generates symbols that no live feed knows; leave it out and write market.symbols")
+        .field_path(".market.universe"),
+    validation = Rule::new("!has(self.catalog.crawler) || self.catalog.crawler.target == 'S3' || self.lake.partitionBy != 'None'")
+        .message("has nothing to add to a table without partitions; leave it out, or write target: S3")
+        .field_path(".catalog.crawler")
 )]
 pub struct StockPipelineSpec {
     /// Stops producers, landers and schedules while set; nothing is deleted.
@@ -89,7 +100,7 @@ pub struct StockPipelineSpec {
     /// The market: which exchange's hours, which symbols.
     #[serde(default)]
     pub market: market::MarketSpec,
-    /// Where ticks come from: simulated or replay. Default: simulated.
+    /// Where ticks come from: simulated, replay or live. Default: simulated.
     #[serde(default)]
     pub source: source::SourceSpec,
     /// The brokers and the topic.

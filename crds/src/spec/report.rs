@@ -21,8 +21,9 @@ use crate::rules;
 pub struct ReportSpec {
     /// Name, unique within the pipeline.
     pub name: ReportName,
-    /// A report that comes with stockpipe: daily-ohlcv (open, high, low, close,
-    /// volume and VWAP of each symbol).
+    /// A report that comes with stockpipe: daily-ohlcv (open, high, low, close
+    /// and volume), vwap, top-movers, volatility, data-quality or reconciliation
+    /// (rows of the ledger against rows of the lake).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builtin: Option<BuiltinReport>,
     /// A report of your own.
@@ -65,6 +66,28 @@ pub struct ReportSpec {
 pub enum BuiltinReport {
     /// Open, high, low, close, volume and VWAP of each symbol.
     DailyOhlcv,
+    /// Volume-weighted average price, turnover and auctions of each symbol.
+    Vwap,
+    /// The symbols that rose and fell most since the interval before.
+    TopMovers,
+    /// Realized volatility of each symbol, and what its range says.
+    Volatility,
+    /// Counts, gaps, lateness, delays and odd records of each symbol.
+    DataQuality,
+    /// Ticks that were sent, rows that were claimed, rows that the lake has.
+    Reconciliation,
+}
+
+impl BuiltinReport {
+    /// Every report that comes with stockpipe.
+    pub const ALL: [Self; 6] = [
+        Self::DailyOhlcv,
+        Self::Vwap,
+        Self::TopMovers,
+        Self::Volatility,
+        Self::DataQuality,
+        Self::Reconciliation,
+    ];
 }
 
 /// SQL of a report.

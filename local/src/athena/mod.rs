@@ -17,6 +17,7 @@ mod engine;
 mod executions;
 mod fault;
 mod objects;
+mod open_csv;
 mod pruning;
 mod records;
 mod render;

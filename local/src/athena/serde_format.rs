@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_glue::types::StorageDescriptor;
 
 use super::fault::Fault;
+use super::open_csv::OpenCsv;
 
 /// How the files of a table are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +21,23 @@ pub(super) enum Format {
 /// A dialect of delimited text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Csv {
-    pub(super) delimiter: u8,
-    /// `None`: quotes are ordinary characters (LazySimpleSerDe).
-    pub(super) quote: Option<u8>,
-    pub(super) escape: Option<u8>,
+    pub(super) fields: Fields,
     /// Lines to skip at the start of every file.
     pub(super) header_lines: usize,
-    /// The text that stands for NULL; OpenCSVSerde has none.
-    pub(super) null: Option<String>,
+}
+
+/// How a line is taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fields {
+    /// LazySimpleSerDe: quotes are ordinary characters.
+    LazySimple {
+        delimiter: u8,
+        escape: Option<u8>,
+        /// The text that stands for NULL.
+        null: String,
+    },
+    /// OpenCSVSerde: no text stands for NULL.
+    Open(OpenCsv),
 }
 
 impl Format {
@@ -63,27 +73,31 @@ impl Format {
             "ParquetHiveSerDe" | "MapredParquetInputFormat" => Ok(Self::Parquet),
             "JsonSerDe" => Ok(Self::JsonLines),
             "LazySimpleSerDe" => Ok(Self::Csv(Csv {
-                delimiter: byte("field.delim")
-                    .or_else(|| byte("serialization.format"))
-                    .filter(|d| *d != b'1')
-                    .unwrap_or(1),
-                quote: None,
-                escape: byte("escape.delim"),
-                header_lines,
-                null: Some(
-                    parameters
+                fields: Fields::LazySimple {
+                    delimiter: byte("field.delim")
+                        .or_else(|| byte("serialization.format"))
+                        .filter(|d| *d != b'1')
+                        .unwrap_or(1),
+                    escape: byte("escape.delim"),
+                    null: parameters
                         .get("serialization.null.format")
                         .cloned()
                         .unwrap_or_else(|| "\\N".to_owned()),
-                ),
-            })),
-            "OpenCSVSerde" => Ok(Self::Csv(Csv {
-                delimiter: byte("separatorChar").unwrap_or(b','),
-                quote: Some(byte("quoteChar").unwrap_or(b'"')),
-                escape: Some(byte("escapeChar").unwrap_or(b'\\')),
+                },
                 header_lines,
-                null: None,
             })),
+            "OpenCSVSerde" => {
+                strings_in_open_csv(storage, shown)?;
+                Ok(Self::Csv(Csv {
+                    fields: Fields::Open(OpenCsv {
+                        delimiter: byte("separatorChar").unwrap_or(b','),
+                        quote: byte("quoteChar").unwrap_or(b'"'),
+                        // Hive and Trino read a `"` here as the default.
+                        escape: byte("escapeChar").filter(|e| *e != b'"').unwrap_or(b'\\'),
+                    }),
+                    header_lines,
+                }))
+            }
             "" => Err(Fault::user(
                 "HIVE_UNSUPPORTED_FORMAT",
                 format!("Table {shown} has no SerdeInfo.SerializationLibrary"),
@@ -91,6 +105,33 @@ impl Format {
             other => Err(Fault::unsupported(format!("the SerDe {other} ({shown})"))),
         }
     }
+}
+
+/// Refuses columns that Athena does not read with OpenCSVSerde
+/// (<https://docs.aws.amazon.com/athena/latest/ug/csv-serde.html>).
+fn strings_in_open_csv(storage: &StorageDescriptor, shown: &str) -> Result<(), Fault> {
+    const READ: [&str; 7] = [
+        "string",
+        "boolean",
+        "int",
+        "bigint",
+        "double",
+        "date",
+        "timestamp",
+    ];
+    for column in storage.columns() {
+        let declared = column.r#type().unwrap_or("string").trim().to_lowercase();
+        if !READ.contains(&declared.as_str()) && !declared.starts_with("varchar") {
+            return Err(Fault::user(
+                "NOT_SUPPORTED",
+                format!(
+                    "OpenCSVSerde reads no {declared}: declare column {} of {shown} as string, and CAST it in the query",
+                    column.name()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -123,15 +164,49 @@ mod tests {
             assert_eq!(format(json, &[]).unwrap(), Format::JsonLines);
         }
         let lazy = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe";
-        let Format::Csv(csv) = format(lazy, &[("field.delim", "\\t")]).unwrap() else {
-            panic!("LazySimpleSerDe is delimited text");
+        let fields = Fields::LazySimple {
+            delimiter: b'\t',
+            escape: None,
+            null: "\\N".into(),
         };
-        assert_eq!((csv.delimiter, csv.quote), (b'\t', None));
+        assert_eq!(
+            format(
+                lazy,
+                &[("field.delim", "\\t"), ("skip.header.line.count", "1")]
+            )
+            .unwrap(),
+            Format::Csv(Csv {
+                fields,
+                header_lines: 1
+            })
+        );
         assert_eq!(
             format("org.apache.hadoop.hive.ql.io.orc.OrcSerde", &[])
                 .unwrap_err()
                 .message,
             "NOT_SUPPORTED: the SerDe OrcSerde (db.t) is not supported by the local Athena"
         );
+    }
+
+    #[test]
+    fn an_escape_of_open_csv_is_as_declared_but_for_a_quote() {
+        let open = "org.apache.hadoop.hive.serde2.OpenCSVSerde";
+        for (declared, escape) in [
+            (None, b'\\'),
+            (Some("\""), b'\\'),
+            (Some("\u{1}"), 1),
+            (Some("^"), b'^'),
+        ] {
+            let parameters: Vec<_> = declared.map(|e| ("escapeChar", e)).into_iter().collect();
+            let Format::Csv(csv) = format(open, &parameters).unwrap() else {
+                panic!("OpenCSVSerde is delimited text");
+            };
+            let expected = OpenCsv {
+                delimiter: b',',
+                quote: b'"',
+                escape,
+            };
+            assert_eq!(csv.fields, Fields::Open(expected), "{declared:?}");
+        }
     }
 }

@@ -857,15 +857,24 @@ async fn json_lines_and_csv_are_read_like_parquet() {
         ),
         "{said}"
     );
-    cloud.table("closes", OPEN_CSV, &data, &[]).await;
+    let said = {
+        cloud.table("typed", OPEN_CSV, &data, &[]).await;
+        cloud.refusal("SELECT symbol FROM typed").await
+    };
+    assert!(
+        said.contains("OpenCSVSerde reads no decimal(18,9): declare column price of"),
+        "{said}"
+    );
+    let texts = [("symbol", "string"), ("price", "string"), ("seq", "bigint")];
+    cloud.table("closes", OPEN_CSV, &texts, &[]).await;
     cloud
-        .put("closes/a.csv", b"\"A,B\",1.5,7\nC,2,8\n".to_vec())
+        .put("closes/a.csv", b"\"A,B\",1.5,7\nC,,8\n".to_vec())
         .await;
     assert_eq!(
         cloud
-            .one("SELECT min(symbol), sum(price), sum(seq) FROM closes")
+            .one("SELECT min(symbol), sum(CAST(NULLIF(price, '') AS decimal(18,9))), sum(seq) FROM closes")
             .await,
-        "A,B|3.500000000|15"
+        "A,B|1.500000000|15"
     );
 }
 

@@ -1,5 +1,6 @@
 //! Text files: JSON lines and delimited text, plain or gzip, streamed.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::fault::Fault;
-use super::serde_format::{Csv, Format};
+use super::serde_format::{Csv, Fields, Format};
 
 /// Rows of a batch.
 const BATCH: usize = 8192;
@@ -74,7 +75,11 @@ impl TextScan {
             .collect();
         let schema = Arc::new(self.columns.project(&in_file)?);
         match &self.format {
-            Format::Csv(csv) => Ok(Rows::Csv(CsvRows::new(csv.clone(), schema, in_file, uri))),
+            Format::Csv(csv) => {
+                let columns = self.columns.fields().len();
+                let rows = CsvRows::new(csv.clone(), schema, in_file, columns, uri);
+                Ok(Rows::Csv(rows))
+            }
             _ => Ok(Rows::Json(Box::new(
                 ReaderBuilder::new(schema)
                     .with_batch_size(BATCH)
@@ -268,151 +273,134 @@ impl Rows {
     }
 }
 
-/// Delimited text, cell by cell.
+/// Delimited text, line by line: whatever the SerDe, Hadoop ends a line at `\n`, `\r` or both.
 struct CsvRows {
     dialect: Csv,
     schema: SchemaRef,
     /// For each wanted column its index in a line.
     wanted: Vec<usize>,
+    /// Columns of the table: what a line has beyond them is nobody's.
+    columns: usize,
     cells: Vec<StringBuilder>,
     rows: usize,
-    line: usize,
-    /// Cells of the line being read.
-    current: Vec<Vec<u8>>,
-    cell: Vec<u8>,
-    quoted: bool,
-    escaped: bool,
-    after_quote: bool,
-    begun: bool,
+    /// Number of the line being read, from 0.
+    number: usize,
+    line: Vec<u8>,
+    after_return: bool,
     uri: String,
 }
 
 impl CsvRows {
-    fn new(dialect: Csv, schema: SchemaRef, wanted: Vec<usize>, uri: &str) -> Self {
+    fn new(dialect: Csv, schema: SchemaRef, wanted: Vec<usize>, columns: usize, uri: &str) -> Self {
         let cells = wanted.iter().map(|_| StringBuilder::new()).collect();
         Self {
             dialect,
             schema,
             wanted,
+            columns,
             cells,
             rows: 0,
-            line: 0,
-            current: Vec::new(),
-            cell: Vec::new(),
-            quoted: false,
-            escaped: false,
-            after_quote: false,
-            begun: false,
+            number: 0,
+            line: Vec::new(),
+            after_return: false,
             uri: uri.to_owned(),
         }
     }
 
     fn push(&mut self, text: &[u8]) -> DfResult<usize> {
-        for (i, &byte) in text.iter().enumerate() {
-            if self.escaped {
-                self.cell.push(byte);
-                self.escaped = false;
-                continue;
-            }
-            let quote = Some(byte) == self.dialect.quote;
-            if self.quoted {
-                if Some(byte) == self.dialect.escape && !quote {
-                    self.escaped = true;
-                } else if quote {
-                    self.quoted = false;
-                    self.after_quote = true;
-                } else {
-                    self.cell.push(byte);
+        let mut at = 0;
+        if self.after_return && text.first() == Some(&b'\n') {
+            at = 1;
+        }
+        self.after_return = false;
+        while let Some(length) = text[at..].iter().position(|b| matches!(b, b'\n' | b'\r')) {
+            let end = at + length;
+            self.line.extend_from_slice(&text[at..end]);
+            self.finish_line()?;
+            at = end + 1;
+            if text[end] == b'\r' {
+                match text.get(at) {
+                    Some(b'\n') => at += 1,
+                    Some(_) => {}
+                    None => self.after_return = true,
                 }
-                continue;
             }
-            if quote {
-                // A doubled quote inside quotes is one quote.
-                if self.after_quote {
-                    self.cell.push(byte);
-                }
-                self.quoted = true;
-                self.after_quote = false;
-                self.begun = true;
-                continue;
-            }
-            self.after_quote = false;
-            if Some(byte) == self.dialect.escape {
-                self.escaped = true;
-                self.begun = true;
-            } else if byte == self.dialect.delimiter {
-                self.current.push(std::mem::take(&mut self.cell));
-                self.begun = true;
-            } else if byte == b'\n' {
-                self.finish_line()?;
-                if self.rows >= BATCH {
-                    return Ok(i + 1);
-                }
-            } else if byte != b'\r' {
-                self.cell.push(byte);
-                self.begun = true;
+            if self.rows >= BATCH {
+                return Ok(at);
             }
         }
+        self.line.extend_from_slice(&text[at..]);
         Ok(text.len())
     }
 
     fn end(&mut self) -> DfResult<()> {
-        if self.begun {
-            self.finish_line()
-        } else {
+        if self.line.is_empty() {
             Ok(())
+        } else {
+            self.finish_line()
         }
     }
 
     fn finish_line(&mut self) -> DfResult<()> {
-        let last = std::mem::take(&mut self.cell);
-        let empty = !self.begun;
-        self.current.push(last);
-        self.begun = false;
-        self.line += 1;
-        if self.line > self.dialect.header_lines && !empty {
-            for (column, builder) in self.wanted.iter().zip(&mut self.cells) {
-                match self.current.get(*column) {
-                    None => builder.append_null(),
-                    Some(bytes) => {
-                        let text = std::str::from_utf8(bytes).map_err(|_| {
-                            bad(&self.uri, &format!("line {} is not UTF-8", self.line))
-                        })?;
-                        if self.dialect.null.as_deref() == Some(text) {
-                            builder.append_null();
-                        } else {
-                            builder.append_value(text);
-                        }
-                    }
-                }
-            }
-            self.rows += 1;
+        let mut line = std::mem::take(&mut self.line);
+        self.number += 1;
+        if self.number > self.dialect.header_lines {
+            let text = std::str::from_utf8(&line)
+                .map_err(|_| bad(&self.uri, &format!("line {} is not UTF-8", self.number)))?;
+            self.append(text);
         }
-        self.current.clear();
+        line.clear();
+        self.line = line;
         Ok(())
+    }
+
+    fn append(&mut self, line: &str) {
+        let (fields, null) = match &self.dialect.fields {
+            Fields::Open(open) => (open.split(line, self.columns), None),
+            Fields::LazySimple { .. } if line.is_empty() => return,
+            Fields::LazySimple {
+                delimiter,
+                escape,
+                null,
+            } => (lazy_fields(line, *delimiter, *escape), Some(null.as_str())),
+        };
+        for (column, builder) in self.wanted.iter().zip(&mut self.cells) {
+            match fields.get(*column) {
+                Some(text) if null != Some(text) => builder.append_value(text),
+                _ => builder.append_null(),
+            }
+        }
+        self.rows += 1;
     }
 
     fn take(&mut self) -> DfResult<Option<RecordBatch>> {
         if self.rows == 0 {
             return Ok(None);
         }
-        // LazySimpleSerDe reads what is not of the type as NULL, OpenCSVSerde
-        // refuses it.
-        let lenient = self.dialect.quote.is_none();
+        let open = matches!(self.dialect.fields, Fields::Open(_));
         let columns = self
             .cells
             .iter_mut()
             .zip(self.schema.fields())
             .map(|(builder, field)| {
                 let texts: ArrayRef = Arc::new(builder.finish());
-                if *field.data_type() == DataType::Utf8 {
-                    return Ok(texts);
-                }
+                // LazySimpleSerDe reads what is not of the type as NULL, OpenCSVSerde refuses it.
                 let options = CastOptions {
-                    safe: lenient,
+                    safe: !open,
                     ..CastOptions::default()
                 };
-                Ok(cast_with_options(&texts, field.data_type(), &options)?)
+                let cast = |array: &ArrayRef, to: &DataType| cast_with_options(array, to, &options);
+                match field.data_type() {
+                    DataType::Utf8 => Ok(texts),
+                    // OpenCSVSerde reads days and milliseconds since 1970, and no other writing.
+                    of @ DataType::Date32 if open => {
+                        Ok(cast(&cast(&texts, &DataType::Int32)?, of)?)
+                    }
+                    of @ DataType::Timestamp(..) if open => {
+                        Ok(cast(&cast(&texts, &DataType::Int64)?, of)?)
+                    }
+                    of => Ok(cast(&texts, of)?),
+                }
             })
             .collect::<DfResult<Vec<_>>>()?;
         let rows = std::mem::take(&mut self.rows);
@@ -424,61 +412,124 @@ impl CsvRows {
     }
 }
 
+/// The fields of a line as LazySimpleSerDe takes it apart.
+fn lazy_fields(line: &str, delimiter: u8, escape: Option<u8>) -> Vec<Cow<'_, str>> {
+    let delimiter = char::from(delimiter);
+    let Some(escape) = escape.map(char::from).filter(|e| line.contains(*e)) else {
+        return line.split(delimiter).map(Cow::Borrowed).collect();
+    };
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        let field = fields.last_mut().expect("there is at least one");
+        if character == escape {
+            field.extend(characters.next());
+        } else if character == delimiter {
+            fields.push(String::new());
+        } else {
+            field.push(character);
+        }
+    }
+    fields.into_iter().map(Cow::Owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::open_csv::OpenCsv;
     use super::*;
     use arrow::array::{Array as _, AsArray};
-    use arrow::datatypes::{Decimal128Type, Field, Int64Type, Schema};
+    use arrow::datatypes::{Date32Type, Field, Int64Type, Schema, TimestampMillisecondType};
 
-    fn csv(dialect: Csv, text: &str) -> RecordBatch {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("symbol", DataType::Utf8, true),
-            Field::new("price", DataType::Decimal128(18, 9), true),
-            Field::new("volume", DataType::Int64, true),
-        ]));
-        let mut rows = CsvRows::new(dialect, schema, vec![0, 1, 2], "s3://b/k");
+    fn open() -> Csv {
+        Csv {
+            fields: Fields::Open(OpenCsv {
+                delimiter: b',',
+                quote: b'"',
+                escape: b'\\',
+            }),
+            header_lines: 1,
+        }
+    }
+
+    fn rows(dialect: Csv, types: &[DataType], text: &str) -> DfResult<RecordBatch> {
+        let fields: Vec<Field> = types
+            .iter()
+            .enumerate()
+            .map(|(n, of)| Field::new(format!("c{n}"), of.clone(), true))
+            .collect();
+        let wanted = (0..types.len()).collect();
+        let mut rows = CsvRows::new(
+            dialect,
+            Arc::new(Schema::new(fields)),
+            wanted,
+            types.len(),
+            "s3://b/k",
+        );
         // Byte by byte: state must survive any cut.
         for byte in text.as_bytes() {
             rows.push(std::slice::from_ref(byte)).unwrap();
         }
         rows.end().unwrap();
-        rows.take().unwrap().unwrap()
+        Ok(rows.take()?.unwrap())
+    }
+
+    fn texts(batch: &RecordBatch, column: usize) -> Vec<Option<&str>> {
+        batch.column(column).as_string::<i32>().iter().collect()
     }
 
     #[test]
-    fn open_csv_takes_quotes_and_escapes() {
-        let dialect = Csv {
-            delimiter: b',',
-            quote: Some(b'"'),
-            escape: Some(b'\\'),
-            header_lines: 1,
-            null: None,
-        };
-        let batch = csv(
-            dialect,
-            "symbol,price,volume\r\n\"A,\"\"B\\\"\",\"1.5\",2\nC\\,D,0.000000001,-3",
+    fn open_csv_reads_lines_whatever_ends_them() {
+        let types = [DataType::Utf8, DataType::Utf8];
+        let text = "a,b\r\n\"A,\"\"B\"\"\",1.5\rC,\n\nD,\"x\ny\",2\nE";
+        let batch = rows(open(), &types, text).unwrap();
+        // An empty line is a row of nothing; a line end within quotes ends the line, and what is in quotes that do not
+        // end is nothing.
+        let first = [Some("A,\"B\""), Some("C"), None, Some("D"), None, Some("E")];
+        assert_eq!(texts(&batch, 0), first);
+        let second = [Some("1.5"), Some(""), None, None, None, None];
+        assert_eq!(texts(&batch, 1), second);
+    }
+
+    #[test]
+    fn open_csv_reads_dates_and_times_as_numbers_and_refuses_the_rest() {
+        let types = [
+            DataType::Int64,
+            DataType::Date32,
+            DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None),
+        ];
+        let batch = rows(open(), &types, "a,b,c\n\"-3\",20777,1763650800123\n").unwrap();
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), -3);
+        assert_eq!(
+            batch.column(1).as_primitive::<Date32Type>().value(0),
+            20_777
         );
-        let symbols = batch.column(0).as_string::<i32>();
-        assert_eq!(symbols.value(0), "A,\"B\"");
-        assert_eq!(symbols.value(1), "C,D");
-        let prices = batch.column(1).as_primitive::<Decimal128Type>();
-        assert_eq!((prices.value(0), prices.value(1)), (1_500_000_000, 1));
-        assert_eq!(batch.column(2).as_primitive::<Int64Type>().value(1), -3);
+        let times = batch.column(2).as_primitive::<TimestampMillisecondType>();
+        assert_eq!(times.value(0), 1_763_650_800_123);
+        for line in ["1,2026-11-20,0", "1,0,2025-11-20 15:00:00.123", ",0,0"] {
+            assert!(
+                rows(open(), &types, &format!("a,b,c\n{line}\n")).is_err(),
+                "{line}"
+            );
+        }
     }
 
     #[test]
     fn lazy_simple_reads_missing_and_malformed_cells_as_null() {
-        let dialect = Csv {
-            delimiter: b'\t',
-            quote: None,
-            escape: None,
+        let dialect = |escape| Csv {
+            fields: Fields::LazySimple {
+                delimiter: b'\t',
+                escape,
+                null: "\\N".into(),
+            },
             header_lines: 0,
-            null: Some("\\N".into()),
         };
-        let batch = csv(dialect, "\"A\"\tx\t\\N\nB\n");
-        assert_eq!(batch.column(0).as_string::<i32>().value(0), "\"A\"");
+        let types = [DataType::Utf8, DataType::Decimal128(18, 9), DataType::Int64];
+        let batch = rows(dialect(None), &types, "\"A\"\tx\t\\N\nB\n").unwrap();
+        assert_eq!(texts(&batch, 0), [Some("\"A\""), Some("B")]);
         assert_eq!(batch.column(1).null_count(), 2);
         assert_eq!(batch.column(2).null_count(), 2);
+        let batch = rows(dialect(Some(b'\\')), &types, "A\\\tB\t1\t2\n").unwrap();
+        assert_eq!(texts(&batch, 0), [Some("A\tB")]);
     }
 
     #[test]
@@ -510,7 +561,9 @@ mod tests {
             .decode(b"{\"price\":191.123456789}\n{\"price\":0.000000001}\n{}\n")
             .unwrap();
         let batch = decoder.flush().unwrap().unwrap();
-        let prices = batch.column(0).as_primitive::<Decimal128Type>();
+        let prices = batch
+            .column(0)
+            .as_primitive::<arrow::datatypes::Decimal128Type>();
         assert_eq!((prices.value(0), prices.value(1)), (191_123_456_789, 1));
         assert_eq!(prices.null_count(), 1);
     }

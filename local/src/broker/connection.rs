@@ -103,6 +103,7 @@ async fn serve(
         None => (here.ip().to_string(), here.port()),
     };
     let peer = Peer {
+        client_host: format!("/{}", client.ip()),
         broker_host: host,
         broker_port: i32::from(port),
     };

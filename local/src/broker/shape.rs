@@ -206,6 +206,14 @@ const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     always(Fixed(1)),
 ];
 
+const LIST_GROUPS: &[Field] = &[since(Texts, 4), since(Texts, 5)];
+
+const DESCRIBE_GROUPS: &[Field] = &[always(Texts), since(Fixed(1), 3)];
+
+const DELETE_GROUPS: &[Field] = &[always(Texts)];
+
+const DESCRIBE_CLUSTER: &[Field] = &[always(Fixed(1)), since(Fixed(1), 1), since(Fixed(1), 2)];
+
 /// The fields of a request's body, or `None` for an API that the broker has not.
 fn fields(key: ApiKey) -> Option<&'static [Field]> {
     Some(match key {
@@ -220,6 +228,10 @@ fn fields(key: ApiKey) -> Option<&'static [Field]> {
         ApiKey::Heartbeat => HEARTBEAT,
         ApiKey::LeaveGroup => LEAVE_GROUP,
         ApiKey::SyncGroup => SYNC_GROUP,
+        ApiKey::ListGroups => LIST_GROUPS,
+        ApiKey::DescribeGroups => DESCRIBE_GROUPS,
+        ApiKey::DeleteGroups => DELETE_GROUPS,
+        ApiKey::DescribeCluster => DESCRIBE_CLUSTER,
         ApiKey::ApiVersions => API_VERSIONS,
         ApiKey::CreateTopics => CREATE_TOPICS,
         ApiKey::DeleteTopics => DELETE_TOPICS,

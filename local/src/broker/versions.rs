@@ -49,13 +49,17 @@ pub(crate) const TABLE: &[ApiRow] = &[
     row(ApiKey::Heartbeat, 0, 4),
     row(ApiKey::LeaveGroup, 0, 5),
     row(ApiKey::SyncGroup, 0, 5),
+    row(ApiKey::DescribeGroups, 0, 6),
+    row(ApiKey::ListGroups, 0, 5),
     row(ApiKey::ApiVersions, 0, 3),
     row(ApiKey::CreateTopics, 2, 7),
     row(ApiKey::DeleteTopics, 1, 6),
     row(ApiKey::InitProducerId, 0, 4),
     row(ApiKey::DescribeConfigs, 1, 4),
     row(ApiKey::CreatePartitions, 0, 3),
+    row(ApiKey::DeleteGroups, 0, 2),
     row(ApiKey::IncrementalAlterConfigs, 0, 1),
+    row(ApiKey::DescribeCluster, 0, 1),
 ];
 
 /// The row of the API with this key on the wire, if the broker has it.
@@ -87,13 +91,17 @@ mod tests {
                 (12, 0, 0, 4),
                 (13, 0, 0, 5),
                 (14, 0, 0, 5),
+                (15, 0, 0, 6),
+                (16, 0, 0, 5),
                 (18, 0, 0, 3),
                 (19, 2, 2, 7),
                 (20, 1, 1, 6),
                 (22, 0, 0, 4),
                 (32, 1, 1, 4),
                 (37, 0, 0, 3),
+                (42, 0, 0, 2),
                 (44, 0, 0, 1),
+                (60, 0, 0, 1),
             ]
         );
     }

@@ -69,6 +69,7 @@ pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
         aws: cloud.aws(),
         kafka: cloud.kafka(),
         page: None,
+        status: None,
     };
     data.publish(&endpoints)?;
     println!(

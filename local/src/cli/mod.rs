@@ -2,11 +2,17 @@
 
 mod attach;
 mod aws_env;
+mod calibrate;
 mod cloud;
+mod crawl;
+mod market;
 mod query;
 mod repair;
+mod replay;
 mod report;
 mod reset;
+mod shell;
+mod top;
 mod up;
 mod validate;
 mod verify;
@@ -20,9 +26,17 @@ use clap::{Args, Parser, Subcommand};
 /// Any failure of a command, as one sentence.
 pub(crate) type CliError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What scripts may rely on.
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    it failed, with one sentence on standard error
+  2    the command line was not understood
+  3    `verify` found something
+  130  interrupted: a pipeline twice, so that it stopped at once";
+
 /// Market data through Kafka into a lake that SQL answers, on one machine or a cluster.
 #[derive(Parser)]
-#[command(name = "stockpipe", version, max_term_width = 100)]
+#[command(name = "stockpipe", version, max_term_width = 100, after_long_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,16 +46,26 @@ struct Cli {
 enum Command {
     /// Run a pipeline on this machine, with embedded servers for what its file does not name.
     Up(up::UpArgs),
+    /// Watch the pipeline that runs on this machine.
+    Top(top::TopArgs),
     /// Ask the lake a question in Athena's SQL.
     Query(query::QueryArgs),
     /// Run a report of the pipeline now and print its rows.
     Report(report::ReportArgs),
+    /// Propose how a file of prices is replayed, or send a landed day into another topic.
+    Replay(replay::ReplayArgs),
+    /// Crawl the lake now with the pipeline's Glue crawler.
+    Crawl(crawl::CrawlArgs),
     /// Audit the lake: every record of the topic in it exactly once.
     Verify(verify::VerifyArgs),
     /// Go on landing after the topic was deleted and made again, after asking.
     Repair(repair::RepairArgs),
     /// Check pipeline files without running them.
     Validate(validate::ValidateArgs),
+    /// Make ticks of a synthetic market, as CSV, JSON or Parquet, without Kafka.
+    Market(market::MarketArgs),
+    /// Fit the synthetic market to real prices, and say what they do not tell.
+    Calibrate(calibrate::CalibrateArgs),
     /// Print what to export so that aws, boto3 and other tools reach the embedded servers.
     AwsEnv(aws_env::AwsEnvArgs),
     /// Run only the embedded servers: Kafka, S3, Glue and Athena.
@@ -50,6 +74,10 @@ enum Command {
     Reset(reset::ResetArgs),
     /// Print the CustomResourceDefinition, for `kubectl apply -f -`.
     Crd,
+    /// Print a shell's completions of this command line.
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for every command.
+    Man(shell::ManArgs),
 }
 
 /// Where a machine keeps its data and secrets.
@@ -65,8 +93,7 @@ pub(crate) struct DataArgs {
 
 /// Parses the command line and runs it; the process's exit code.
 ///
-/// 0: done. 1: it failed, with one sentence on standard error. 2: the command
-/// line was not understood. 3: `verify` found something. 130: interrupted twice.
+/// The codes are [`EXIT_CODES`].
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -83,14 +110,21 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Up(args) => up::run(args).await,
+            Command::Top(args) => top::run(args).await,
             Command::Query(args) => query::run(args).await,
             Command::Report(args) => report::run(args).await,
+            Command::Replay(args) => replay::run(args).await,
+            Command::Crawl(args) => crawl::run(args).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Repair(args) => repair::run(args).await,
             Command::Validate(args) => validate::run(&args),
+            Command::Market(args) => market::run(args).await,
+            Command::Calibrate(args) => calibrate::run(&args),
             Command::AwsEnv(args) => aws_env::run(&args),
             Command::Cloud(args) => cloud::run(args).await,
             Command::Reset(args) => reset::run(&args),
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
             Command::Crd => {
                 print!("{}", stockpipe_crds::schema::crd_yaml());
                 Ok(ExitCode::SUCCESS)

@@ -13,12 +13,14 @@ use stockpipe_workers::context::Context;
 use stockpipe_workers::provision;
 use stockpipe_workers::status::{self, StatusBoard};
 use stockpipe_workers::worker::RoleError;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::attach::{PipelineFile, fill};
 use super::{CliError, DataArgs};
 use crate::cloud::{Cloud, Plan};
 use crate::data_dir::{DataDir, Endpoints};
+use crate::live::Teller;
 use crate::progress::{Numbers, Progress};
 use crate::scheduler::Scheduler;
 use crate::supervisor::Supervisor;
@@ -73,12 +75,18 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a duration above zero".to_owned())
 }
 
-pub(crate) async fn run(mut args: UpArgs) -> Result<ExitCode, CliError> {
+pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
     let mut found = PipelineFile::find(args.file.as_deref(), &args.data)?;
     embed(&mut found, &args.embed);
     let embedded = found.embedded();
-    args.listen = page_address(args.listen).await?;
+    // Held from here on: a port that is taken is told before anything starts, and none of the servers below, which
+    // may take any free port, takes this one.
+    let page = if found.pipeline.monitoring.dashboard {
+        Some(status::bind(args.listen).await?)
+    } else {
+        None
+    };
     let metrics = match args.metrics {
         Some(addr) => Some(status::bind(addr).await?),
         None => None,
@@ -113,16 +121,16 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<ExitCode, CliError> {
         shutdown: CancellationToken::new(),
         status: StatusBoard::new("up"),
     };
-    let page = context
-        .pipeline
-        .monitoring
-        .dashboard
-        .then(|| format!("http://{}", args.listen));
+    let status_listener = status::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let endpoints = Endpoints {
         pid: std::process::id(),
         aws: cloud.aws(),
         kafka: cloud.kafka(),
-        page: page.clone(),
+        page: match &page {
+            Some(listener) => Some(format!("http://{}", listener.local_addr()?)),
+            None => None,
+        },
+        status: Some(status_listener.local_addr()?.to_string()),
     };
     data.publish(&endpoints)?;
     data.remember(&found.remembered)?;
@@ -132,23 +140,43 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<ExitCode, CliError> {
     if let Some(addr) = metrics.as_ref().and_then(|m| m.local_addr().ok()) {
         progress.say(&format!("  Metrics  http://{addr}/metrics"));
     }
-    let result = run_roles(&args, &context, metrics, &mut progress).await;
+    let listeners = Listeners {
+        page,
+        status: status_listener,
+        metrics,
+    };
+    let result = run_roles(
+        args.duration,
+        &context,
+        &endpoints,
+        listeners,
+        &mut progress,
+    )
+    .await;
     progress.finish();
     cloud.shutdown().await;
     drop(data);
     result
 }
 
+/// What `up` itself serves; the servers of the local cloud have listeners of their own.
+struct Listeners {
+    page: Option<TcpListener>,
+    status: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
 /// Provisions, runs the roles until ctrl-C, `--for` or a failure, and drains them.
 async fn run_roles(
-    args: &UpArgs,
+    duration: Option<Duration>,
     context: &Context,
-    metrics: Option<tokio::net::TcpListener>,
+    endpoints: &Endpoints,
+    listeners: Listeners,
     progress: &mut Progress,
 ) -> Result<ExitCode, CliError> {
     let mut signals = Signals::listen()?;
     let end = async {
-        match args.duration {
+        match duration {
             Some(duration) => tokio::time::sleep(duration).await,
             None => std::future::pending().await,
         }
@@ -162,8 +190,15 @@ async fn run_roles(
     if context.pipeline.suspend {
         progress.say("spec.suspend is true: nothing is produced or landed.");
     }
-    let mut supervisor = Supervisor::start(context, args.listen);
-    if let Some(listener) = metrics {
+    let mut supervisor = Supervisor::start(context, listeners.page);
+    let boards = supervisor.boards().cloned().collect();
+    let teller = Teller::new(&context.pipeline.name, endpoints.page.clone(), boards);
+    tokio::spawn(
+        teller
+            .clone()
+            .serve(listeners.status, context.shutdown.clone()),
+    );
+    if let Some(listener) = listeners.metrics {
         let boards = supervisor.boards().cloned().collect();
         tokio::spawn(status::serve_metrics(
             listener,
@@ -176,7 +211,10 @@ async fn run_roles(
     let failure: Option<RoleError> = loop {
         tokio::select! {
             _ = tick.tick() => progress.show(&numbers(&supervisor)),
-            line = reports.next_line() => progress.say(&line),
+            line = reports.next_line() => {
+                progress.say(&line);
+                teller.reported(&line);
+            }
             error = supervisor.failure() => break Some(error),
             () = &mut end => break None,
             () = signals.next() => break None,
@@ -224,12 +262,6 @@ fn embed(found: &mut PipelineFile, services: &[Service]) {
             *endpoint = Endpoint::Embedded;
         }
     }
-}
-
-/// The page's address, with a free port for port 0. Says at once what the page's own listener would say only after
-/// provisioning.
-async fn page_address(addr: SocketAddr) -> Result<SocketAddr, CliError> {
-    Ok(status::bind(addr).await?.local_addr()?)
 }
 
 fn announce(

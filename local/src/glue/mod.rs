@@ -1,11 +1,12 @@
-//! The embedded Glue Data Catalog: databases, tables with versions, and
-//! partitions, durable in one redb file.
+//! The embedded Glue Data Catalog: databases, tables with versions, partitions
+//! and crawlers, durable in one redb file.
 //!
 //! It answers as Glue does: names are lower-cased, fields that were not given
 //! are absent (never `""`), times are numbers of epoch seconds, and errors
 //! carry Glue's exception names. Every change is one durable transaction, so
 //! that what was answered survives `kill -9`.
 
+mod crawler;
 mod databases;
 mod expression;
 mod input;
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub use expression::{KeyType, PartitionFilter};
 
 use crate::aws_json::{AwsError, JsonService};
+use crawler::Crawlers;
 use store::Store;
 
 /// The catalog id that every answer carries: the local cloud's account.
@@ -44,6 +46,8 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Glue {
     store: Arc<Store>,
+    /// `None`: it has no S3 to crawl.
+    crawlers: Option<Arc<Crawlers>>,
 }
 
 impl Glue {
@@ -54,6 +58,25 @@ impl Glue {
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         Ok(Self {
             store: Arc::new(Store::open(dir)?),
+            crawlers: None,
+        })
+    }
+
+    /// Opens the catalog in `dir` with crawlers that read `s3`; schedules fire on
+    /// the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_crawlers(dir: &Path, s3: aws_sdk_s3::Client) -> Result<Self, OpenError> {
+        let store = Arc::new(Store::open(dir)?);
+        let crawlers = Crawlers::open(Arc::clone(&store), s3).map_err(|e| OpenError::Unusable {
+            path: dir.display().to_string(),
+            reason: e.message,
+        })?;
+        crawlers.keep_schedules();
+        Ok(Self {
+            store,
+            crawlers: Some(crawlers),
         })
     }
 }
@@ -61,14 +84,23 @@ impl Glue {
 #[async_trait]
 impl JsonService for Glue {
     async fn handle(&self, op: &str, body: Value) -> Result<Value, AwsError> {
+        if let (Some(operation), Some(crawlers)) = (Crawlers::operation(op), &self.crawlers) {
+            let crawlers = Arc::clone(crawlers);
+            let runtime = tokio::runtime::Handle::current();
+            return blocking(move || operation(&crawlers, &body, &runtime)).await;
+        }
         let operation = operation(op)?;
         let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || operation(&store, &body))
-            .await
-            .map_err(|e| {
-                AwsError::internal(format!("The catalog operation was broken off: {e}."))
-            })?
+        blocking(move || operation(&store, &body)).await
     }
+}
+
+async fn blocking(
+    operation: impl FnOnce() -> Result<Value, AwsError> + Send + 'static,
+) -> Result<Value, AwsError> {
+    tokio::task::spawn_blocking(operation)
+        .await
+        .map_err(|e| AwsError::internal(format!("The catalog operation was broken off: {e}.")))?
 }
 
 type Operation = fn(&Store, &Value) -> Result<Value, AwsError>;

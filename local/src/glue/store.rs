@@ -20,6 +20,10 @@ pub(super) const VERSIONS: TableDefinition<'_, (&str, &str, u64), &[u8]> =
 /// (database, table, values joined by U+0001) → the partition's record.
 pub(super) const PARTITIONS: TableDefinition<'_, (&str, &str, &str), &[u8]> =
     TableDefinition::new("partitions");
+/// Crawler → its record.
+pub(super) const CRAWLERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("crawlers");
+/// (crawler, number of the crawl) → what it came to.
+pub(super) const CRAWLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("crawls");
 
 /// One open catalog file.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ impl Store {
                 txn.open_table(TABLES).map_err(broken)?;
                 txn.open_table(VERSIONS).map_err(broken)?;
                 txn.open_table(PARTITIONS).map_err(broken)?;
+                txn.open_table(CRAWLERS).map_err(broken)?;
+                txn.open_table(CRAWLS).map_err(broken)?;
                 Ok(())
             })
             .map_err(|e| unusable(e.message))?;

@@ -4,6 +4,8 @@ use std::io;
 
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
+use crate::seldom::Seldom;
+
 /// The code of an answer to a full disk. AWS has none, for it is never full;
 /// this one is WebDAV's (RFC 4918), and its status 507 is not retried by SDKs.
 pub(super) const NO_SPACE_CODE: &str = "InsufficientStorage";
@@ -28,9 +30,13 @@ pub(super) fn no_such_upload(id: &str) -> S3Error {
 
 /// A disk that is full, in the answer and in the log.
 pub(super) fn no_space() -> S3Error {
-    tracing::error!(
-        "the disk that holds the data directory is full: writes to S3 are refused until there is room"
-    );
+    static FULL: Seldom = Seldom::new();
+    if let Some(kept) = FULL.met() {
+        tracing::error!(
+            not_told = kept,
+            "the disk that holds the data directory is full: writes to S3 are refused until there is room"
+        );
+    }
     let mut error = S3Error::with_message(
         S3ErrorCode::Custom(NO_SPACE_CODE.into()),
         "The disk that holds the data directory is full.",

@@ -32,6 +32,11 @@ pub struct Cloud {
 impl Cloud {
     /// Starts them on free ports.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts them with crawlers that read S3 at the URL `crawled` instead.
+    pub async fn start_with(crawled: Option<String>) -> Self {
         // Ignored: another test of this process may have installed the same one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
@@ -50,6 +55,18 @@ impl Cloud {
             .unwrap();
         let aws = aws(listener.addr());
         let clients = Clients::connect(&aws, &secrets(root)).await.unwrap();
+        let crawled = match crawled {
+            Some(url) => {
+                let mut elsewhere = aws.clone();
+                elsewhere.endpoints.s3 = Endpoint::Url(url);
+                Clients::connect(&elsewhere, &secrets(root))
+                    .await
+                    .unwrap()
+                    .s3
+            }
+            None => clients.s3.clone(),
+        };
+        let glue = Glue::open_with_crawlers(&root.join("glue"), crawled).unwrap();
         let backends = Backends {
             glue: clients.glue,
             s3: clients.s3,
@@ -58,7 +75,7 @@ impl Cloud {
         };
         let services = Services {
             store: s3::Store::open(&root.join("s3"), s3::Durability::Kill).unwrap(),
-            glue: Arc::new(Glue::open(&root.join("glue")).unwrap()),
+            glue: Arc::new(glue),
             athena: Arc::new(Athena::open(&root.join("athena"), backends).unwrap()),
             credentials,
             hosts: Vec::new(),

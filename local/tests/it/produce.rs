@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus};
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Model, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
 use stockpipe_workers::context::Context;
 use stockpipe_workers::{failpoint, produce};
@@ -77,6 +77,7 @@ fn assert_as_simulated(contents: &Contents, ticks_per_second: u32, seed: u32) {
         universe: Vec::new(),
         model: Model::default(),
         scenarios: Vec::new(),
+        disorder: Disorder::default(),
     };
     let last = contents.ticks.iter().map(|(_, t)| t.ts_event_ns).max();
     let mut expected: Vec<Tick> = Vec::new();

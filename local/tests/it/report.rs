@@ -34,6 +34,11 @@ spec:
   catalog: {database: market, table: ticks}
   reports:
     - {name: daily-ohlcv, builtin: daily-ohlcv, interval: Session, deadline: 1m}
+    - {name: vwap, builtin: vwap, deadline: 1m}
+    - {name: movers, builtin: top-movers, deadline: 1m}
+    - {name: volatility, builtin: volatility, deadline: 1m}
+    - {name: quality, builtin: data-quality, deadline: 1m}
+    - {name: balance, builtin: reconciliation, deadline: 1m}
     - {name: hurried, builtin: daily-ohlcv, interval: Session, deadline: 1s}
     - name: count
       sql: {query: "SELECT count(*) AS n, sum(volume) AS volume FROM \"{{database}}\".\"{{table}}\" WHERE {{where}}"}
@@ -51,14 +56,18 @@ spec:
 
 /// A lake with the file's rows in it; the lander drains when the token is cancelled.
 async fn landed(cloud: &Cloud) {
+    landed_as(cloud, PIPELINE).await;
+}
+
+async fn landed_as(cloud: &Cloud, pipeline: &str) {
     std::fs::write(cloud.path().join("prices.csv"), PRICES).unwrap();
-    provision::run(&cloud.context(PIPELINE, "provision"))
+    provision::run(&cloud.context(pipeline, "provision"))
         .await
         .unwrap();
     let stop = CancellationToken::new();
     let role = |name: &str| Context {
         shutdown: stop.clone(),
-        ..cloud.context(PIPELINE, name)
+        ..cloud.context(pipeline, name)
     };
     let producer = tokio::spawn({
         let context = role("produce");
@@ -128,7 +137,7 @@ async fn the_daily_report_is_the_files_row_and_is_asked_once() {
             .map(|c| c.0.as_str())
             .collect::<Vec<_>>(),
         [
-            "symbol", "open", "high", "low", "close", "volume", "vwap", "trades"
+            "symbol", "currency", "open", "high", "low", "close", "volume", "vwap", "trades"
         ]
     );
     assert_eq!(
@@ -136,6 +145,7 @@ async fn the_daily_report_is_the_files_row_and_is_asked_once() {
         [
             [
                 "AAPL",
+                "NULL",
                 "274.000000000",
                 "276.000000000",
                 "271.500000000",
@@ -146,6 +156,7 @@ async fn the_daily_report_is_the_files_row_and_is_asked_once() {
             ],
             [
                 "MSFT",
+                "NULL",
                 "402.750000000",
                 "410.000000000",
                 "402.000000000",
@@ -186,6 +197,130 @@ async fn the_daily_report_is_the_files_row_and_is_asked_once() {
     assert_eq!(
         (newest[0].run_key.to_string().as_str(), newest[0].attempt),
         ("report/daily-ohlcv@2026-11-20", 1)
+    );
+    cloud.stop().await;
+}
+
+/// These columns of every row.
+fn picked<'a>(outcome: &'a report::Outcome, columns: &[&str]) -> Vec<Vec<&'a str>> {
+    assert_eq!(
+        outcome.record.state,
+        RunState::Succeeded,
+        "{:?}",
+        outcome.record
+    );
+    let at = |name: &str| {
+        let mut names = outcome.rows.columns.iter().map(|c| c.0.as_str());
+        names.position(|n| n == name).unwrap()
+    };
+    let places: Vec<_> = columns.iter().map(|name| at(name)).collect();
+    cells(outcome)
+        .into_iter()
+        .map(|row| places.iter().map(|at| row[*at]).collect())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_built_in_report_of_bars_is_what_the_file_says() {
+    let cloud = Cloud::start().await;
+    landed(&cloud).await;
+    let vwap = run(&cloud, "report/vwap@2026-11-20").await;
+    assert_eq!(
+        picked(&vwap, &["symbol", "basis", "vwap", "turnover", "prints"]),
+        [
+            ["AAPL", "bars", "273.166666667", "327800.000000400", "1"],
+            ["MSFT", "bars", "407.166666667", "1058633.333333333", "1"],
+        ]
+    );
+    let columns = [
+        "move",
+        "symbol",
+        "previous_date",
+        "change",
+        "change_percent",
+    ];
+    let movers = run(&cloud, "report/movers@2026-11-20").await;
+    assert_eq!(
+        picked(&movers, &columns),
+        [
+            ["up", "MSFT", "2026-11-19", "6.750000000", "1.675978"],
+            ["down", "AAPL", "2026-11-19", "-1.999999999", "-0.729927"],
+        ]
+    );
+    // Nothing before the first day, and no session is bridged.
+    let first = run(&cloud, "report/movers@2026-11-19").await;
+    assert_eq!(
+        picked(&first, &columns),
+        [
+            ["unknown", "AAPL", "2026-11-18", "NULL", "NULL"],
+            ["unknown", "MSFT", "2026-11-18", "NULL", "NULL"],
+        ]
+    );
+    // ln(272.000000001 / 274), and √252 times it.
+    let volatility = run(&cloud, "report/volatility@2026-11-20").await;
+    assert_eq!(
+        picked(
+            &volatility,
+            &["symbol", "returns", "realized", "realized_annual"]
+        )[0],
+        ["AAPL", "1", "0.007326040", "0.116297281"]
+    );
+    let quality = run(&cloud, "report/quality@2026-11-20").await;
+    assert_eq!(
+        picked(&quality, &["symbol", "ticks", "bars", "missing", "verdict"]),
+        [
+            ["AAPL", "1", "1", "0", "good"],
+            ["MSFT", "1", "1", "0", "good"]
+        ]
+    );
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reconciliation_tells_rows_that_are_gone_and_rows_that_nobody_claimed() {
+    const COLUMNS: [&str; 5] = [
+        "period",
+        "sent_ticks",
+        "claimed_rows",
+        "landed_rows",
+        "verdict",
+    ];
+    let cloud = Cloud::start().await;
+    landed(&cloud).await;
+    let balanced = run(&cloud, "report/balance@2026-11-19").await;
+    assert_eq!(
+        picked(&balanced, &COLUMNS),
+        [
+            ["dt=2026-11-19", "2", "2", "2", "balanced"],
+            ["dt=2026-11-20", "2", "2", "2", "balanced"],
+        ]
+    );
+    // Every object of one day goes, and an object of the other is there a second time.
+    let store = Store::new(cloud.clients().await.s3, "it-lake");
+    let objects = async |folder: &str| {
+        let page = store.list(folder).next().await.unwrap().unwrap();
+        page.into_iter().map(|o| o.key).collect::<Vec<_>>()
+    };
+    for key in objects("us/dt=2026-11-19/").await {
+        store.delete(&key).await.unwrap();
+    }
+    let key = objects("us/dt=2026-11-20/").await.remove(0);
+    let copy = store.get(&key).await.unwrap().unwrap();
+    store
+        .put(&key.replace(".parquet", "-copy.parquet"), copy)
+        .await
+        .unwrap();
+    let broken = run(&cloud, "report/balance@2026-11-19#1").await;
+    let rows = picked(&broken, &COLUMNS);
+    assert_eq!(
+        rows[0],
+        ["dt=2026-11-19", "0", "2", "0", "rows-missing"],
+        "{rows:?}"
+    );
+    assert_eq!(
+        (rows[1][2], rows[1][4]),
+        ("2", "rows-unclaimed"),
+        "{rows:?}"
     );
     cloud.stop().await;
 }
@@ -233,7 +368,7 @@ async fn what_cannot_run_is_told_in_one_sentence() {
     for (key, part) in [
         (
             "report/none@2026-11-20",
-            "there is no report `none`: the pipeline has daily-ohlcv,",
+            "there is no report `none`: the pipeline has daily-ohlcv, vwap,",
         ),
         (
             "report/wrong@2026-11-26",
@@ -261,4 +396,46 @@ async fn what_cannot_run_is_told_in_one_sentence() {
         "{reason:?}"
     );
     cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_of_csv_has_the_same_numbers_with_their_types() {
+    let cloud = Cloud::start().await;
+    let pipeline = PIPELINE
+        .replace("partitionBy: Day,", "partitionBy: Day, format: Csv,")
+        .replace(
+            r#"FROM \"{{database}}\".\"{{table}}\" WHERE"#,
+            "FROM {{ticks}} WHERE",
+        );
+    landed_as(&cloud, &pipeline).await;
+    let ask = async |key: &str| {
+        report::run(&cloud.context(&pipeline, "report"), key)
+            .await
+            .unwrap()
+    };
+    let daily = ask("report/daily-ohlcv@2026-11-20").await;
+    assert_eq!(
+        daily.record.state,
+        RunState::Succeeded,
+        "{:?}",
+        daily.record
+    );
+    let types: Vec<_> = daily.rows.columns.iter().map(|c| c.1.as_str()).collect();
+    assert!(
+        types[0] == "varchar" && types[2].starts_with("decimal"),
+        "{types:?}"
+    );
+    let close: Vec<_> = cells(&daily)
+        .iter()
+        .map(|row| (row[0], row[5], row[6]))
+        .collect();
+    assert_eq!(
+        close,
+        [
+            ("AAPL", "272.000000001", "1200.0000000000"),
+            ("MSFT", "409.500000000", "2600.0000000000"),
+        ]
+    );
+    let own = ask("report/count@2026-11-19").await;
+    assert_eq!(cells(&own), [["2", "3500.5000000000"]]);
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use jiff::civil::date;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Model, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
 use stockpipe_market::tick::{Kind, Side, Symbol, Tick};
 
 /// Three sectors of four symbols, most active first.
@@ -76,6 +76,7 @@ pub(crate) fn settings(model: &Model, seed: u64, symbols: Vec<Symbol>, rate: u64
         run: "gates".into(),
         model: model.clone(),
         scenarios: Vec::new(),
+        disorder: Disorder::default(),
     }
 }
 
@@ -207,7 +208,7 @@ impl Day {
             return;
         }
         let bar = &mut self.minutes[minute];
-        if let (Some(bid), Some(ask)) = (tick.bid_price, tick.ask_price) {
+        if let (Kind::Quote, Some(bid), Some(ask)) = (tick.kind, tick.bid_price, tick.ask_price) {
             let twice = bid.steps() + ask.steps();
             bar.mid = twice;
             if self.open == 0 {
@@ -215,7 +216,9 @@ impl Day {
             }
             bar.spread.0 += (ask.steps() - bid.steps()) as f64 / (twice as f64 / 2.0);
             bar.spread.1 += 1;
-        } else if let (Some(price), Some(size), None) = (tick.price, tick.size, &tick.conditions) {
+        } else if let (Kind::Trade, Some(price), Some(size), None) =
+            (tick.kind, tick.price, tick.size, &tick.conditions)
+        {
             let price = price.steps();
             let [open, high, low, _] = bar.prices;
             bar.prices = if bar.trades == 0 {

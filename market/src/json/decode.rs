@@ -393,8 +393,8 @@ mod tests {
             ),
             (
                 "\"trade\"",
-                "\"auction\"",
-                "field `kind`: expected one of trade, quote, bar, status, found `\"auction\"`",
+                "\"auctions\"",
+                "field `kind`: expected one of trade, quote, bar, status, auction, correction, corporate_action, gap, found `\"auctions\"`",
             ),
             (
                 ":7,",

@@ -75,6 +75,11 @@ impl Block {
         ((self.start_ns - self.session.open_ns) / MINUTE) as usize
     }
 
+    /// Minutes until the close.
+    pub(super) fn minutes_left(&self) -> i64 {
+        (self.session.close_ns - self.start_ns) / MINUTE
+    }
+
     /// The number that keys the draws of a session: days since 1970 of its open.
     pub(super) fn day(&self) -> u64 {
         self.session.open_ns.div_euclid(24 * 60 * MINUTE) as u64

@@ -11,7 +11,7 @@ use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
 /// The version of the model: raised whenever equal settings make other ticks.
-pub(super) const MODEL: u32 = 2;
+pub(super) const MODEL: u32 = 3;
 
 /// A market at an instant: per symbol the state at the beginning of the minute (from which the
 /// minute is made again), and the next `seq`. About 80 bytes a symbol as JSON.
@@ -52,16 +52,31 @@ pub(super) struct SymbolState {
     pub(super) seq: u64,
     /// The next number of the feed; `seq` but for what the feed lost or gave twice.
     pub(super) source_seq: u64,
+    /// Numbers of the feed that were lost since the last tick that came.
+    pub(super) lost: u64,
 }
 
-/// Mid, bid and spread (in 1e-4), volatility, excitement, order, halt, `seq`, `source_seq − seq`.
-type Row = (i64, i64, i64, [i32; 2], [i64; 2], i32, (i32, i32), u64, i64);
+/// Mid, bid and spread (in 1e-4), volatility, excitement, order, halt, `seq`, `source_seq − seq`
+/// and how many of it were lost.
+type Row = (
+    i64,
+    i64,
+    i64,
+    [i32; 2],
+    [i64; 2],
+    i32,
+    (i32, i32),
+    u64,
+    (i64, u64),
+);
 
 /// The finest price step of all ladders.
 const FINEST: i64 = 100_000;
 
 impl From<Row> for SymbolState {
-    fn from((log_mid, bid, spread, volatility, excited, order, halt, seq, ahead): Row) -> Self {
+    fn from(
+        (log_mid, bid, spread, volatility, excited, order, halt, seq, (ahead, lost)): Row,
+    ) -> Self {
         SymbolState {
             log_mid,
             bid: bid.saturating_mul(FINEST),
@@ -75,6 +90,7 @@ impl From<Row> for SymbolState {
             },
             seq,
             source_seq: seq.saturating_add_signed(ahead),
+            lost,
         }
     }
 }
@@ -90,7 +106,7 @@ impl From<SymbolState> for Row {
             state.order,
             (state.halt.deviation, state.halt.phase),
             state.seq,
-            state.source_seq as i64 - state.seq as i64,
+            (state.source_seq as i64 - state.seq as i64, state.lost),
         )
     }
 }

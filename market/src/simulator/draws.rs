@@ -3,7 +3,9 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::checkpoint::MODEL;
+/// The version of the draws, raised where all of them are to be others: markets that differ in what
+/// is made of the draws keep their prices.
+const DRAWS: u32 = 2;
 
 /// What draws are for; each has streams of its own.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +22,13 @@ pub(super) enum Purpose {
     Seconds = 5,
     /// What auctions print.
     Auction = 6,
+    /// What happens to a company.
+    Corporate = 7,
+    /// What goes wrong on the way to the receiver.
+    Disorder = 8,
 }
 
-/// The key of all draws of one symbol or factor: seed, model and name. A factor's name begins
+/// The key of all draws of one symbol or factor: seed, version and name. A factor's name begins
 /// with a control character, which no symbol has.
 #[derive(Clone, Debug)]
 pub(super) struct Key([u8; 32]);
@@ -32,7 +38,7 @@ impl Key {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..24].copy_from_slice(&fnv1a_128(symbol.as_bytes()).to_le_bytes());
-        key[24..28].copy_from_slice(&MODEL.to_le_bytes());
+        key[24..28].copy_from_slice(&DRAWS.to_le_bytes());
         Key(key)
     }
 
@@ -57,7 +63,7 @@ fn fnv1a_128(bytes: &[u8]) -> u128 {
 
 /// A stream of draws.
 #[derive(Clone, Debug)]
-pub(super) struct Draws(ChaCha8Rng);
+pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// 64 random bits.
@@ -80,7 +86,7 @@ impl Draws {
 
     /// Standard normal (G. Marsaglia, T. Bray, "A convenient method for generating normal
     /// variables", SIAM Review 6, 1964).
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         loop {
             let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
             let square = x * x + y * y;
@@ -92,7 +98,7 @@ impl Draws {
 
     /// The factor that makes a standard normal a Student t of variance 1 with 2 `half` degrees
     /// of freedom: √((ν − 2) / χ²_ν), where χ²_ν = −2 ln of a product of ν/2 uniforms.
-    pub(super) fn student(&mut self, half: u32) -> f64 {
+    pub(crate) fn student(&mut self, half: u32) -> f64 {
         let product: f64 = (0..half).map(|_| self.uniform()).product();
         libm::sqrt((f64::from(half) - 1.0) / (-libm::log(product)).max(1e-9))
     }

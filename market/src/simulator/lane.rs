@@ -9,6 +9,8 @@ mod ticks;
 use super::arrivals::Arrivals;
 use super::block::{Block, has_status, usual_minutes};
 use super::checkpoint::SymbolState;
+use super::corporate::{self, Action};
+use super::disorder::{Disorder, Disturbance, Pending};
 use super::draws::{Draws, Key, Purpose};
 use super::event::{Auction, Event, Status, What};
 use super::factors::{Ar, Factors, jump, level, tail};
@@ -29,6 +31,8 @@ const RANGE: f64 = 4.0;
 /// Share of the day's volume that the closing and the opening auction print.
 const CLOSING_SHARE: f64 = 0.08;
 const OPENING_SHARE: f64 = 0.015;
+/// Minutes before the close in which the closing auction is told of, each minute.
+const INDICATIONS: i64 = 10;
 /// The widest spread, as a part of the mid.
 const WIDEST: f64 = 0.05;
 
@@ -46,10 +50,12 @@ pub(super) struct Rules {
     immigrants: f64,
     /// Share of trades in 65536ths.
     pub(super) trades: u64,
+    /// What goes wrong, if anything does.
+    pub(super) disturbance: Option<Disturbance>,
 }
 
 impl Rules {
-    pub(super) fn new(model: Model, calendar: Calendar) -> Rules {
+    pub(super) fn new(model: Model, calendar: Calendar, disorder: Disorder) -> Rules {
         let (_, own) = model.log_variances();
         Rules {
             calendar,
@@ -60,6 +66,7 @@ impl Rules {
             mean_rate: model.mean_rate(),
             immigrants: model.immigrants(),
             trades: (model.trades * 65_536.0) as u64,
+            disturbance: (!disorder.is_none()).then(|| Disturbance::new(disorder)),
             model,
         }
     }
@@ -97,6 +104,14 @@ pub(super) struct Lane {
     arrivals: Arrivals,
     flow: Flow,
     ticks: Draws,
+    /// What goes wrong in the minute; apart, so that a market without has its lanes close together.
+    mishaps: Option<Box<Draws>>,
+    /// Corrections to come, the next one last.
+    pending: Vec<Pending>,
+    /// Trades of the minute.
+    traded: u32,
+    /// What happened to the company over night.
+    action: Option<Action>,
     last_ns: i64,
     /// Nanoseconds into the minute of the next tick; at or beyond its end: none.
     next_ns: i64,
@@ -155,6 +170,10 @@ impl Lane {
             surprise: (0.0, 0),
             arrivals: Arrivals::new(model, state.excited),
             flow: Flow::new(model, state.order),
+            mishaps: None,
+            pending: Vec::new(),
+            traded: 0,
+            action: None,
             ticks: draws,
             last_ns: 0,
             next_ns: MINUTE,
@@ -188,15 +207,28 @@ impl Lane {
         };
     }
 
-    /// Opens a session, after a night.
-    pub(super) fn open(&mut self, rules: &Rules, factors: &Factors, day: u64, halted: bool) {
+    /// Opens the session of a day, after the night since the session of the day `before`.
+    pub(super) fn open(
+        &mut self,
+        rules: &Rules,
+        factors: &Factors,
+        (before, day): (u64, u64),
+        halted: bool,
+    ) {
         let model = &rules.model;
         let mut draws = self.key.draws(Purpose::Overnight, day);
         let own = draws.normal() * tail(model, &mut draws);
         let share = libm::sqrt(1.0 - model.market - model.sector);
         let night = factors.night(model, day, self.sector) + share * own;
         let sd = model.overnight * self.volatility * factors.usual_volatility();
-        let step = libm::rint(sd * night * LOG_STEPS) as i64;
+        let price = libm::exp(self.state.log_mid as f64 / LOG_STEPS);
+        self.action = None;
+        if model.corporate_actions {
+            let level = f64::from(rules.ladder.price_level);
+            self.action = corporate::action(&self.key, before, day, price, level);
+        }
+        let action = self.action.map_or(0.0, |action| action.log_step(price));
+        let step = libm::rint((sd * night + action) * LOG_STEPS) as i64;
         self.bid = 0;
         self.ask = 0;
         self.flow.order = 0;
@@ -223,6 +255,7 @@ impl Lane {
         self.end_log_mid = self.state.log_mid;
         self.mid_then = libm::exp(self.state.log_mid as f64 / LOG_STEPS);
         self.next_ns = MINUTE;
+        self.traded = 0;
     }
 
     /// Prepares a minute: its step of the grid, and its first tick. `shape` is the day's factors
@@ -277,6 +310,15 @@ impl Lane {
         self.surprise = (0.0, 0);
         self.last_ns = 0;
         self.next_ns = MINUTE;
+        self.traded = 0;
+        self.pending.clear();
+        if rules.disturbance.is_some() {
+            let draws = self.key.draws(Purpose::Disorder, minute);
+            match &mut self.mishaps {
+                Some(mishaps) => **mishaps = draws,
+                None => self.mishaps = Some(Box::new(draws)),
+            }
+        }
         if self.state.halt.halted() {
             // Nothing that was quoted before holds after.
             self.bid = 0;
@@ -290,55 +332,97 @@ impl Lane {
 
     /// What happens at the instant at which a block begins, in its order.
     pub(super) fn start(
-        &self,
+        &mut self,
         rules: &Rules,
         index: usize,
         block: &Block,
         events: &mut Vec<Event>,
     ) {
         let halt = self.state.halt;
-        let mut place = 0;
-        let mut put = |what| {
-            events.push(Event::at_start(place, index, what));
-            place += 1;
-        };
-        let auction = |at, share| self.auction(rules, block.day(), at, share);
+        let has_auctions = has_status(rules.calendar);
+        let left = block.minutes_left();
+        let mut all = Vec::new();
         if block.closing {
             if !halt.halted() {
-                put(auction(Auction::Closing, CLOSING_SHARE));
+                self.auction(rules, block.day(), Auction::Closing, &mut all);
             }
-            put(What::Status(Status::Close));
-            return;
-        }
-        if block.opens_session() && has_status(rules.calendar) {
-            put(What::Status(Status::Open));
-            if !halt.halted() {
-                put(auction(Auction::Opening, OPENING_SHARE));
+            all.push(What::Status(Status::Close));
+        } else {
+            if block.opens_session() && has_auctions {
+                all.extend(self.action.take().map(What::Corporate));
+                all.push(What::Status(Status::Open));
+                if !halt.halted() {
+                    self.auction(rules, block.day(), Auction::Opening, &mut all);
+                }
+            }
+            if halt.begins() {
+                all.push(What::Status(Status::Halt));
+            } else if halt.resumes() {
+                all.push(What::Status(Status::Resume));
+                self.auction(rules, block.day(), Auction::Reopening, &mut all);
+            }
+            if has_auctions && (1..=INDICATIONS).contains(&left) && !halt.halted() {
+                all.push(self.indication(rules, block.day(), left));
             }
         }
-        if halt.begins() {
-            put(What::Status(Status::Halt));
-        } else if halt.resumes() {
-            put(What::Status(Status::Resume));
-            put(auction(Auction::Reopening, OPENING_SHARE));
+        let placed = (0..).zip(all);
+        events.extend(placed.map(|(place, what)| Event::at_start(place, index, what)));
+    }
+
+    /// An auction at the mid: its record and its print.
+    fn auction(&mut self, rules: &Rules, day: u64, at: Auction, events: &mut Vec<What>) {
+        let (price, size, imbalance) = self.cross(rules, day, at, 1.0);
+        self.traded += 1;
+        events.push(What::Cross {
+            price,
+            size,
+            imbalance,
+            at,
+            indicative: false,
+        });
+        events.push(What::Auction {
+            price,
+            size,
+            at,
+            number: self.traded,
+        });
+    }
+
+    /// What the closing auction would be, some minutes before: interest gathers.
+    fn indication(&self, rules: &Rules, day: u64, left: i64) -> What {
+        let gathered = 1.0 - left as f64 / (INDICATIONS + 2) as f64;
+        let (price, size, imbalance) = self.cross(rules, day, Auction::Closing, gathered);
+        What::Cross {
+            price,
+            size,
+            imbalance,
+            at: Auction::Closing,
+            indicative: true,
         }
     }
 
-    /// The print of an auction: at the mid, of a share of the day's usual volume.
-    fn auction(&self, rules: &Rules, day: u64, at: Auction, share: f64) -> What {
+    /// Price, size and imbalance of an auction of which a part has gathered: at the mid, of a share
+    /// of the day's usual volume; what is left over shrinks as the other side comes.
+    fn cross(&self, rules: &Rules, day: u64, at: Auction, gathered: f64) -> (i64, u32, i32) {
         let ladder = &rules.ladder;
         let mid = (self.mid_then * 1e9) as i64;
         let step = ladder.band(mid).2;
         let number = day * 3 + at as u64;
-        let luck = libm::exp(0.3 * self.key.draws(Purpose::Auction, number).normal());
+        let mut draws = self.key.draws(Purpose::Auction, number);
+        let luck = libm::exp(0.3 * draws.normal());
+        let share = match at {
+            Auction::Closing => CLOSING_SHARE,
+            Auction::Opening | Auction::Reopening => OPENING_SHARE,
+        };
         let trades = self.rate * rules.model.trades * 60.0 * rules.minutes;
         let size = trades * rules.sizes.mean(ladder.lot, ladder.odd_lots) * share * luck;
-        let lots = libm::rint(size / f64::from(ladder.lot)).clamp(1.0, 1e7) as u32;
-        What::Auction {
-            price: ladder.at_or_below(mid + step / 2),
-            size: lots * ladder.lot,
-            at,
-        }
+        let lots = |size: f64| libm::rint(size / f64::from(ladder.lot)).min(1e7);
+        let left = size * draws.normal() * (0.05 + 0.4 * (1.0 - gathered));
+        (
+            ladder.at_or_below(mid + step / 2),
+            lots(size * gathered).max(1.0) as u32 * ladder.lot,
+            lots(left).max(-1e7) as i32 * ladder.lot as i32,
+        )
     }
 
     /// Reflects a log mid that left its range.

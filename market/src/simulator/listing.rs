@@ -78,7 +78,7 @@ pub(super) fn known_price(symbol: &str) -> Option<f64> {
 }
 
 /// The sector of a symbol; one that is not known gets its own from its name.
-pub(super) fn sector(symbol: &str) -> usize {
+pub(crate) fn sector(symbol: &str) -> usize {
     let known = KNOWN.iter().find(|(name, ..)| *name == symbol);
     known.map_or_else(
         || {

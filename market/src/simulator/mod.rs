@@ -17,7 +17,8 @@
 //!   grid of a symbol does not depend on which other symbols there are, nor on the rate; its
 //!   ticks depend on its own rate alone.
 //! - Ticks come out ordered by event time (then by the order of the symbols), each symbol's
-//!   times do not decrease, and `seq` counts from 0 per (run, symbol).
+//!   times do not decrease, and `seq` counts from 0 per (run, symbol). Only where [`Disorder`]
+//!   asks for it, some come seconds after ticks that happened later.
 //! - What comes out does not depend on the steps in which [`Simulator::emit`] is called, nor on
 //!   a restart from a [`Checkpoint`].
 //! - The arithmetic is integers, IEEE basic operations and `libm`, so that all machines agree.
@@ -25,6 +26,8 @@
 mod arrivals;
 mod block;
 mod checkpoint;
+mod corporate;
+mod disorder;
 mod draws;
 mod event;
 mod factors;
@@ -40,11 +43,12 @@ mod settings;
 mod shape;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::tick::{self, Kind, Symbol, Tick};
+use crate::tick::{Symbol, Tick};
 
 pub use checkpoint::{Checkpoint, RestoreError};
+pub use disorder::Disorder;
+pub(crate) use listing::sector;
 pub use listing::universe;
 pub use model::{Component, DayShape, Excitation, Model};
 pub use scenario::{Scenario, ScenarioKind, UnknownScenario};
@@ -54,9 +58,15 @@ use block::{Block, has_status};
 use checkpoint::SymbolState;
 use event::Event;
 use factors::Factors;
+use feed::{Numbers, Templates};
 use lane::{Lane, Rules};
 use scenario::Forecast;
 use shape::Shape;
+
+/// Draws for a purpose outside the market, the same each time.
+pub(crate) fn draws(name: &str) -> draws::Draws {
+    draws::Key::new(0, name).draws(draws::Purpose::Constants, 0)
+}
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -73,8 +83,10 @@ pub struct Simulator {
     factors: Factors,
     /// One a symbol, in the order of the settings.
     lanes: Vec<Lane>,
-    /// The next `seq` and the feed's next number of each symbol.
-    seqs: Vec<(u64, u64)>,
+    /// How far each symbol has been numbered.
+    numbers: Vec<Numbers>,
+    /// Whether ticks have the feed's numbers.
+    numbered: bool,
     /// Symbols that the settings no longer have; kept, should they come back.
     retired: BTreeMap<Symbol, SymbolState>,
     /// `None` when the calendar has come to its end.
@@ -87,11 +99,9 @@ pub struct Simulator {
     /// Ticks made and not yet given out: from `next` on.
     slot: Vec<Event>,
     next: usize,
-    /// The tick that each kind begins as.
-    trade: Tick,
-    auction: Tick,
-    quote: Tick,
-    status: Tick,
+    /// Ticks that arrive in a later slot of the minute than they happened in.
+    held: Vec<Event>,
+    templates: Templates,
 }
 
 impl Simulator {
@@ -147,14 +157,18 @@ impl Simulator {
         mut states: BTreeMap<Symbol, SymbolState>,
     ) -> Result<Simulator, SettingsError> {
         let rates = settings.rates()?;
-        let rules = Rules::new(settings.model.clone(), settings.calendar);
+        let rules = Rules::new(settings.model.clone(), settings.calendar, settings.disorder);
         let forecast = Forecast::new(&settings.scenarios);
         let factors = Factors::new(settings.seed, &rules.model, rules.minutes, volatility);
         let mut lanes = Vec::with_capacity(settings.symbols.len());
-        let mut seqs = Vec::with_capacity(settings.symbols.len());
+        let mut numbers = Vec::with_capacity(settings.symbols.len());
         for (symbol, &rate) in settings.symbols.iter().zip(&rates) {
             let state = states.remove(symbol);
-            seqs.push(state.map_or((0, 0), |state| (state.seq, state.source_seq)));
+            numbers.push(state.map_or_else(Numbers::default, |state| Numbers {
+                seq: state.seq,
+                source: state.source_seq,
+                lost: state.lost,
+            }));
             let mut lane = Lane::new(settings.seed, &rules, symbol, rate, state);
             if let (None, Some(block)) = (state, block)
                 && forecast
@@ -165,34 +179,18 @@ impl Simulator {
             }
             lanes.push(lane);
         }
-        let slot_ticks = SLOT_TICKS.max(4 * lanes.len() as u64);
+        let slot_ticks = SLOT_TICKS.max(8 * lanes.len() as u64);
         let slot_ns = slot_ticks as f64 * 1e9 / rates.iter().sum::<f64>();
-        let ladder = rules.ladder;
-        let template = |kind| {
-            let first = settings.symbols[0].clone();
-            let run = Arc::clone(&settings.run);
-            let date = jiff::civil::Date::ZERO;
-            let mut tick = Tick::new(first, tick::SIMULATED.into(), kind, run, 0, 0, date);
-            tick.venue = settings.calendar.mic().map(Arc::from);
-            tick.session = Some(tick::Session::Regular);
-            tick
-        };
-        let priced = |kind| Tick {
-            currency: Some(ladder.currency.into()),
-            ..template(kind)
-        };
         let mut simulator = Simulator {
-            trade: priced(Kind::Trade),
-            auction: priced(Kind::Trade),
-            quote: priced(Kind::Quote),
-            status: template(Kind::Status),
+            templates: Templates::new(&settings, rules.ladder.currency),
+            numbered: forecast.has_feed() || !settings.disorder.is_none(),
             shape: Shape::new(rules.model.shape, 1, true),
             rules,
             forecast,
             factors,
             settings,
             lanes,
-            seqs,
+            numbers,
             retired: states,
             block,
             made_ns: i64::MIN,
@@ -200,6 +198,7 @@ impl Simulator {
             slot_ns: (slot_ns.min(MINUTE as f64) as i64).max(SECOND / 1000),
             slot: Vec::new(),
             next: 0,
+            held: Vec::new(),
         };
         if let Some(block) = block {
             simulator.begin(block);
@@ -207,7 +206,7 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// Everything with an event time before this has been given out.
+    /// Everything that happened before this has been given out, but for what arrives late.
     pub fn until_ns(&self) -> i64 {
         self.until_ns
     }
@@ -217,19 +216,20 @@ impl Simulator {
         &self.settings
     }
 
-    /// Gives out every tick with an event time before `until_ns` that has not been given out,
-    /// ordered by event time. `ts_ingest_ns` is left to whoever sends it.
+    /// Gives out every tick that arrives before `until_ns` and has not been given out, in order: at
+    /// the instant of its event, but for those that [`Disorder`] makes late.
+    /// `ts_ingest_ns` is left to whoever sends it.
     pub fn emit(&mut self, until_ns: i64, sink: &mut dyn FnMut(&Tick)) {
         while let Some(block) = self.block {
             while let Some(&event) = self.slot.get(self.next) {
-                let ts_event_ns = block.start_ns + event.after_ns();
-                if ts_event_ns >= until_ns {
+                let at_ns = block.start_ns + event.after_ns();
+                if at_ns >= until_ns {
                     break;
                 }
                 self.next += 1;
                 // Made again after a restart, and given out before it.
-                if ts_event_ns >= self.until_ns {
-                    self.give_out(block, ts_event_ns, event, sink);
+                if at_ns >= self.until_ns {
+                    self.give_out(block, at_ns, event, sink);
                 }
             }
             if self.next < self.slot.len() || self.made_ns >= until_ns {
@@ -251,16 +251,17 @@ impl Simulator {
     /// What it takes to go on from [`until_ns`](Self::until_ns) in another process.
     pub fn checkpoint(&self) -> Checkpoint {
         let mut symbols = self.retired.clone();
-        for ((symbol, lane), &seq) in self
+        for ((symbol, lane), numbers) in self
             .settings
             .symbols
             .iter()
             .zip(&self.lanes)
-            .zip(&self.seqs)
+            .zip(&self.numbers)
         {
             let state = SymbolState {
-                seq: seq.0,
-                source_seq: seq.1,
+                seq: numbers.seq,
+                source_seq: numbers.source,
+                lost: numbers.lost,
                 ..lane.state()
             };
             symbols.insert(symbol.clone(), state);
@@ -277,6 +278,7 @@ impl Simulator {
     /// Goes on to the block that follows.
     fn enter(&mut self, next: Block) {
         let from_minute = self.block.is_some_and(|block| !block.closing);
+        let before = self.block.map_or(next.day(), |block| block.day());
         let opens = next.opens_session() && has_status(self.settings.calendar);
         if from_minute {
             self.factors.go_on();
@@ -290,7 +292,7 @@ impl Simulator {
                 lane.go_on(halted);
             }
             if opens {
-                lane.open(&self.rules, &self.factors, next.day(), halted);
+                lane.open(&self.rules, &self.factors, (before, next.day()), halted);
             }
         }
         self.block = Some(next);
@@ -301,6 +303,7 @@ impl Simulator {
     fn begin(&mut self, block: Block) {
         self.made_ns = block.start_ns;
         self.slot.clear();
+        self.held.clear();
         self.next = 0;
         if block.closing {
             self.lanes.iter_mut().for_each(Lane::close);
@@ -335,11 +338,18 @@ impl Simulator {
             }
             lane.make(&self.rules, &self.factors, index, until, &mut self.slot);
         }
+        if self.rules.disturbance.is_some() {
+            self.slot.append(&mut self.held);
+            let later = self.slot.extract_if(.., |event| event.after_ns() >= until);
+            self.held.extend(later);
+        }
         self.slot.sort_unstable_by_key(Event::order);
         self.made_ns = end_ns;
     }
 }
 
+#[cfg(test)]
+mod disorder_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The parameters of the model, and the poorer models that the gates must tell apart from it.
 
+use serde::{Deserialize, Serialize};
+
 /// A part of log-volatility: an autoregression of first order.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Component {
     /// Time in which it forgets all but 1/e of itself, in sessions.
     pub sessions: f64,
@@ -10,7 +13,8 @@ pub struct Component {
 }
 
 /// A part of the arrivals' self-excitation: an exponential kernel.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Excitation {
     /// Mean number of events that an event brings forth directly.
     pub branching: f64,
@@ -19,7 +23,7 @@ pub struct Excitation {
 }
 
 /// How activity is spread over a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DayShape {
     /// Evenly.
     Flat,
@@ -29,7 +33,8 @@ pub enum DayShape {
 }
 
 /// The parameters of a synthetic market. [`Model::default`] passes the gates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Model {
     /// Least and greatest standard deviation of a session's log return; a symbol's own is drawn
     /// evenly between them.
@@ -72,6 +77,8 @@ pub struct Model {
     pub impact: f64,
     /// Spread in standard deviations of the mid from trade to trade.
     pub spread: f64,
+    /// Whether companies pay dividends and split their shares.
+    pub corporate_actions: bool,
 }
 
 impl Default for Model {
@@ -103,6 +110,7 @@ impl Default for Model {
             run_exponent: 1.5,
             impact: 0.5,
             spread: 1.5,
+            corporate_actions: true,
         }
     }
 }
@@ -120,6 +128,7 @@ impl Model {
             rate_tail: 0.0,
             persistence: 0.5,
             impact: 0.0,
+            corporate_actions: false,
             ..Model::cox()
         };
         for component in model.common.iter_mut().chain(&mut model.own) {

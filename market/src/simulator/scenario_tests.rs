@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::calendar::Calendar;
+use crate::tick::Kind;
 
 fn ns(text: &str) -> i64 {
     let instant: jiff::Timestamp = text.parse().expect("an instant");
@@ -36,6 +37,7 @@ fn ticks(seed: u64, scenarios: &[Scenario], until: &str) -> Vec<Tick> {
         run: "r".into(),
         model: Model::default(),
         scenarios: scenarios.to_vec(),
+        disorder: Disorder::default(),
     };
     let mut ticks = Vec::new();
     Simulator::new(settings)
@@ -152,6 +154,7 @@ fn nothing_trades_in_a_halt_and_a_print_ends_it() {
         [
             (Some("halt"), None),
             (Some("resume"), None),
+            (Some("reopening"), None),
             (None, Some("5"))
         ]
     );
@@ -204,7 +207,8 @@ fn a_feed_outage_leaves_a_hole_in_the_feeds_numbers_and_none_in_ours() {
     let lost = whole
         .iter()
         .filter(|tick| (ns(from)..ns(until)).contains(&tick.ts_event_ns));
-    assert_eq!(ticks.len() + lost.count(), whole.len());
+    // One record of a symbol says what was lost.
+    assert_eq!(ticks.len() + lost.count(), whole.len() + NAMES.len());
     for name in NAMES {
         let of: Vec<&Tick> = ticks.iter().filter(|tick| &*tick.symbol == name).collect();
         assert!(
@@ -212,10 +216,26 @@ fn a_feed_outage_leaves_a_hole_in_the_feeds_numbers_and_none_in_ours() {
                 .enumerate()
                 .all(|(at, tick)| tick.seq == at as u64)
         );
-        let holes = of
-            .windows(2)
-            .filter(|pair| pair[1].source_seq > pair[0].source_seq.map(|seq| seq + 1));
-        assert_eq!(holes.count(), 1, "{name}");
+        let holes: Vec<_> = of
+            .iter()
+            .filter(|tick| tick.kind != Kind::Gap)
+            .zip(of.iter().filter(|tick| tick.kind != Kind::Gap).skip(1))
+            .filter(|(one, next)| next.source_seq > one.source_seq.map(|seq| seq + 1))
+            .map(|(one, next)| {
+                let first = one.source_seq.map_or(0, |seq| seq + 1);
+                (first, next.source_seq.unwrap_or(0) - first)
+            })
+            .collect();
+        let gaps: Vec<_> = of
+            .iter()
+            .filter(|tick| tick.kind == Kind::Gap)
+            .map(|tick| {
+                let size = tick.size.map_or(0, |size| size.to_f64() as u64);
+                (tick.source_seq.unwrap_or(0), size)
+            })
+            .collect();
+        assert_eq!(holes.len(), 1, "{name}");
+        assert_eq!(gaps, holes, "{name}");
     }
 }
 
@@ -287,6 +307,7 @@ fn scenarios_go_on_after_a_restart() {
         run: "r".into(),
         model: Model::default(),
         scenarios,
+        disorder: Disorder::default(),
     };
     let mut parts = Vec::new();
     let mut simulator = Simulator::new(settings.clone()).expect("a market");

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::disorder::Disorder;
 use super::model::Model;
 use super::scenario::{Scenario, ScenarioKind};
 use crate::calendar::Calendar;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub model: Model,
     /// What is to happen, and when.
     pub scenarios: Vec<Scenario>,
+    /// What goes wrong all the time.
+    pub disorder: Disorder,
 }
 
 /// Settings that describe no market.
@@ -49,6 +52,9 @@ pub enum SettingsError {
     /// Parameters that are no model's.
     #[error("the model's {0}")]
     Model(&'static str),
+    /// Shares that are none.
+    #[error("the market's {0}")]
+    Disorder(&'static str),
     /// A scenario that ends before it begins.
     #[error("scenario {0} ends before it begins; write an end after its beginning")]
     Backwards(ScenarioKind),
@@ -91,6 +97,7 @@ impl Settings {
             }
         }
         self.model.check().map_err(SettingsError::Model)?;
+        self.disorder.check().map_err(SettingsError::Disorder)?;
         for scenario in &self.scenarios {
             if scenario.until_ns < scenario.from_ns {
                 return Err(SettingsError::Backwards(scenario.kind));

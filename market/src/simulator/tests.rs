@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::tick::{Price, Side, Size};
+use crate::tick::{self, Kind, Price, Side, Size};
 
 const RUN: &str = "r1";
 
@@ -25,6 +25,7 @@ pub(super) fn settings(symbols: &[&str], calendar: Calendar, rate: u64, start: &
         universe: Vec::new(),
         model: Model::default(),
         scenarios: Vec::new(),
+        disorder: Disorder::default(),
     }
 }
 
@@ -108,8 +109,12 @@ pub(super) fn assert_integrity(ticks: &[Tick]) {
                     Side::Sell => assert!(price < ask, "{tick:?}"),
                 }
             }
+            Kind::Auction => {
+                assert!(tick.price.is_some_and(on_grid), "{tick:?}");
+                assert!(tick.size > Some(Size::ZERO) && tick.status.is_some());
+            }
             _ => assert!(
-                tick.kind == Kind::Status && tick.status.is_some(),
+                matches!(tick.kind, Kind::Status | Kind::CorporateAction) && tick.status.is_some(),
                 "{tick:?}"
             ),
         }
@@ -156,21 +161,41 @@ fn a_session_opens_trades_closes_and_is_silent_until_the_next() {
                 tick.status.as_deref() == Some("open"),
             )
         };
-        // Per symbol the state and the auction's print, in this order at the open, and at the
-        // close the other way round.
+        // Per symbol the state, the auction and its print, in this order at the open, and at the
+        // close the auction first.
         let print = |tick: &Tick, ns, code| {
             (tick.kind, tick.ts_event_ns, tick.conditions.as_deref())
                 == (Kind::Trade, ns, Some(code))
         };
-        for pair in session[..4].chunks(2) {
-            assert_eq!(status(&pair[0]), (Kind::Status, open_ns, true));
-            assert!(print(&pair[1], open_ns, "O"), "{:?}", pair[1]);
+        let auction = |tick: &Tick, ns, word| {
+            (
+                tick.kind,
+                tick.ts_event_ns,
+                tick.status.as_deref(),
+                tick.flags,
+            ) == (Kind::Auction, ns, Some(word), None)
+        };
+        for all in session[..6].chunks(3) {
+            assert_eq!(status(&all[0]), (Kind::Status, open_ns, true));
+            assert!(auction(&all[1], open_ns, "opening"), "{:?}", all[1]);
+            assert!(print(&all[2], open_ns, "O"), "{:?}", all[2]);
+            assert_eq!((all[1].price, all[1].size), (all[2].price, all[2].size));
         }
-        let (body, closes) = session[4..].split_at(count - 8);
-        for pair in closes.chunks(2) {
-            assert!(print(&pair[0], close_ns, "6"), "{:?}", pair[0]);
-            assert_eq!(status(&pair[1]), (Kind::Status, close_ns, false));
+        let (body, closes) = session[6..].split_at(count - 12);
+        for all in closes.chunks(3) {
+            assert!(auction(&all[0], close_ns, "closing"), "{:?}", all[0]);
+            assert!(print(&all[1], close_ns, "6"), "{:?}", all[1]);
+            assert_eq!(status(&all[2]), (Kind::Status, close_ns, false));
         }
+        // In the last ten minutes, each minute what the closing auction would be.
+        let (indicated, body): (Vec<&Tick>, Vec<&Tick>) =
+            body.iter().partition(|tick| tick.kind == Kind::Auction);
+        assert_eq!(indicated.len(), 20);
+        assert!(indicated.iter().all(|tick| {
+            tick.flags == Some(tick::INDICATIVE) && close_ns - tick.ts_event_ns <= 10 * MINUTE
+        }));
+        let sizes: Vec<_> = indicated.iter().step_by(2).map(|tick| tick.size).collect();
+        assert!(sizes.is_sorted(), "{sizes:?}");
         assert!(body.iter().all(|tick| {
             tick.kind != Kind::Status && open_ns < tick.ts_event_ns && tick.ts_event_ns < close_ns
         }));
@@ -395,7 +420,7 @@ fn the_market_is_the_same_on_every_machine_and_in_every_build() {
     let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    assert_eq!(hash, 0x17c9_e27b_a740_1a95, "{hash:#x}");
+    assert_eq!(hash, 0x68cc_0dae_34f4_5716, "{hash:#x}");
 }
 
 #[test]

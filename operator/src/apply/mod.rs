@@ -5,9 +5,11 @@ mod decide;
 mod matches;
 mod memory;
 mod orphans;
+mod ports;
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 
@@ -17,11 +19,15 @@ pub use memory::{Memory, Record};
 pub use orphans::orphans;
 
 use crate::api::{ApiError, call, find};
+use crate::build::Monitoring;
 use crate::child_kind::ChildKind;
 use crate::children::{Child, ChildCache, Children, digest};
 use crate::labels::MANAGER;
 use crate::metrics::{Metrics, WriteKind};
 use crate::resources::{Applied, Desired, KubernetesResources, Prepared};
+
+/// Children of one pipeline that are written at once.
+const AT_ONCE: usize = 4;
 
 /// Writes children.
 #[derive(Clone)]
@@ -45,7 +51,8 @@ impl Applier {
     }
 
     /// Makes the cluster hold `resources`, and of what `uid` owns among
-    /// `children` nothing else.
+    /// `children` nothing else. What pods need comes before what makes pods.
+    /// Kinds that `monitoring` says may not be written are left alone.
     ///
     /// # Errors
     /// The first object that could not be written or deleted; the next attempt
@@ -55,12 +62,23 @@ impl Applier {
         resources: KubernetesResources<Prepared>,
         children: &Children,
         uid: &str,
+        monitoring: Monitoring,
     ) -> Result<KubernetesResources<Applied>, ApiError> {
-        for desired in resources.iter() {
-            let live = children.get(desired.kind, &desired.name);
-            self.apply_one(desired, live.map(Arc::as_ref)).await?;
+        for makes_pods in [false, true] {
+            let mut wave = Vec::new();
+            for desired in resources.iter() {
+                if desired.kind.makes_pods() == makes_pods {
+                    let live = children.get(desired.kind, &desired.name);
+                    wave.push(self.apply_one(desired, live.map(Arc::as_ref)));
+                }
+            }
+            let written: Vec<Result<(), ApiError>> = futures::stream::iter(wave)
+                .buffered(AT_ONCE)
+                .collect()
+                .await;
+            written.into_iter().collect::<Result<(), ApiError>>()?;
         }
-        for orphan in orphans(&resources, children, uid) {
+        for orphan in orphans(&resources, children, uid, monitoring) {
             self.delete(&orphan).await?;
         }
         Ok(resources.into_applied())
@@ -103,7 +121,7 @@ impl Applier {
                 Ok(())
             }
             // Whoever was first: one Job of that name is what is wanted.
-            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) if error.is_already_there() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -117,9 +135,50 @@ impl Applier {
         let parameters = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&desired.object);
         let api = self.api(desired.kind, &desired.namespace);
-        let live = call(action, api.patch(&desired.name, &parameters, &patch)).await?;
+        let apply = || {
+            call(
+                action.clone(),
+                api.patch(&desired.name, &parameters, &patch),
+            )
+        };
+        let live = match apply().await {
+            Err(error) if error.is_invalid() => {
+                self.put_ports_back(desired, &api, error).await?;
+                apply().await?
+            }
+            answered => answered?,
+        };
         self.metrics.wrote(desired.kind, WriteKind::Apply);
         self.take_in(desired, &live);
+        Ok(())
+    }
+
+    /// Undoes what keeps an object from being applied: its ports with other
+    /// numbers. Anything else stays the `refusal` that it is.
+    async fn put_ports_back(
+        &self,
+        desired: &Desired,
+        api: &Api<DynamicObject>,
+        refusal: ApiError,
+    ) -> Result<(), ApiError> {
+        let name = named(desired.kind, &desired.namespace, &desired.name);
+        let Some(live) = find(format!("get {name}"), api.get(&desired.name)).await? else {
+            return Err(refusal);
+        };
+        let live = serde_json::to_value(&live).expect("an object is JSON");
+        let Some(patch) = ports::put_back(&desired.object, &live) else {
+            return Err(refusal);
+        };
+        let parameters = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Strategic(&patch);
+        call(
+            format!("put the ports of {name} back"),
+            api.patch(&desired.name, &parameters, &patch),
+        )
+        .await?;
         Ok(())
     }
 
@@ -168,10 +227,20 @@ impl Applier {
                 self.memory.forget(&child.uid);
                 Ok(())
             }
-            // Gone, or another of the same name.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Drops what is remembered of a child that was deleted.
+    pub fn forget(&self, uid: &str) {
+        self.memory.forget(uid);
+    }
+
+    /// Drops what is remembered of children that a new list did not hold.
+    pub fn forget_gone(&self) {
+        let there = self.cache.uids();
+        self.memory.retain(|uid| there.contains(uid));
     }
 
     /// Remembers what is on the cluster after a write or a comparison.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::build::Monitoring;
 use crate::child_kind::ChildKind;
 use crate::children::{Child, Children};
 use crate::labels::CONFIG;
@@ -19,6 +20,7 @@ pub fn orphans<Stage>(
     resources: &KubernetesResources<Stage>,
     children: &Children,
     uid: &str,
+    monitoring: Monitoring,
 ) -> Vec<Arc<Child>> {
     let in_use: HashSet<&str> = children
         .iter()
@@ -35,6 +37,8 @@ pub fn orphans<Stage>(
         .filter(|child| ChildKind::WRITTEN.contains(&child.kind) && !child.deleting)
         .filter(|child| child.owners.iter().any(|owner| owner.uid == uid))
         .filter(|child| !resources.contains(child.kind, &child.name))
+        // What may not be written, or no longer, may not be deleted either.
+        .filter(|child| monitoring.may_write(child.kind))
         .filter(|child| child.kind != ChildKind::ConfigMap || !in_use.contains(child.name.as_str()))
         // A run by hand ends by itself, and its Job is cleaned up by its TTL.
         .filter(|child| {
@@ -47,6 +51,7 @@ pub fn orphans<Stage>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::Definition;
     use crate::children::Detail;
     use crate::labels;
     use crate::resources::Prepared;
@@ -78,7 +83,7 @@ mod tests {
     fn found(children: Vec<Child>) -> Vec<String> {
         let children = Children::new(children.into_iter().map(Arc::new));
         let resources = KubernetesResources::<Prepared>::new(Vec::new());
-        orphans(&resources, &children, "mine")
+        orphans(&resources, &children, "mine", Monitoring::default())
             .iter()
             .map(|child| child.name.clone())
             .collect()
@@ -100,6 +105,25 @@ mod tests {
             ]),
             ["ours"]
         );
+    }
+
+    #[test]
+    fn what_may_no_longer_be_written_is_left_alone() {
+        let monitor = || Arc::new(child(ChildKind::PodMonitor, "monitor", Some("mine")));
+        for (pod_monitor, count) in [
+            (Definition::There, 1),
+            (Definition::Forbidden, 0),
+            (Definition::Missing, 0),
+        ] {
+            let monitoring = Monitoring {
+                pod_monitor,
+                ..Monitoring::default()
+            };
+            let children = Children::new([monitor()]);
+            let resources = KubernetesResources::<Prepared>::new(Vec::new());
+            let found = orphans(&resources, &children, "mine", monitoring);
+            assert_eq!(found.len(), count, "{pod_monitor:?}");
+        }
     }
 
     #[test]

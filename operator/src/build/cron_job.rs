@@ -1,35 +1,37 @@
-//! The schedule of a report. It fires on time only: what was missed, the
-//! operator alone replays.
+//! The schedule of a report, or of the crawl. It fires on time only: what was
+//! missed, the operator alone replays.
 
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use stockpipe_crds::pipeline::Report;
 
+use super::task::Task;
 use super::{Blueprint, run_job};
-use crate::labels::{self, Role};
+use crate::labels;
 
 /// Seconds after its time within which a schedule still fires.
 pub const STARTING_DEADLINE: i64 = 200;
 /// Jobs that succeeded and are kept.
 const KEPT_SUCCESSES: i32 = 3;
-/// As above, where missed runs are replayed: a Job that is there is proof that
-/// its time was not missed.
-const KEPT_SUCCESSES_WITH_CATCH_UP: i32 = 10;
 /// Jobs that failed and are kept.
 const KEPT_FAILURES: i32 = 3;
+/// Of both, where missed runs are replayed: a Job that is there is proof that
+/// its time was not missed.
+const KEPT_WITH_CATCH_UP: i32 = 10;
 
-/// The CronJob `NAME-report-REPORT`; of a report without a schedule, one that
-/// never fires is not made.
+/// The CronJob `NAME-report-REPORT`, or `NAME-crawl`; without a schedule, one
+/// that never fires is not made.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap) -> CronJob {
-    let schedule = report.schedule.as_ref();
-    let written = written(blueprint, &report.name);
-    let mut metadata = blueprint.meta(name(blueprint.name(), &report.name), Some(Role::Report));
-    if let Some(labels) = &mut metadata.labels {
-        labels.insert(labels::REPORT.to_owned(), report.name.clone());
+pub fn build(blueprint: &Blueprint<'_>, task: Task<'_>, file: &ConfigMap) -> CronJob {
+    let schedule = task.schedule();
+    let written = task.written(blueprint.resource);
+    let name = task.id().cron_job(blueprint.name());
+    let mut metadata = blueprint.meta(name, Some(task.role()));
+    if let (Some(labels), Some(report)) = (&mut metadata.labels, task.report()) {
+        labels.insert(labels::REPORT.to_owned(), report.to_owned());
     }
-    let (job_labels, spec) = run_job::spec(blueprint, report, file, None);
+    let kept = task.catch_up().map(|_| KEPT_WITH_CATCH_UP);
+    let (job_labels, spec) = run_job::spec(blueprint, task, file, None);
     CronJob {
         metadata,
         spec: CronJobSpec {
@@ -42,12 +44,8 @@ pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap) -> Cr
             ),
             concurrency_policy: Some("Forbid".to_owned()),
             starting_deadline_seconds: Some(STARTING_DEADLINE),
-            successful_jobs_history_limit: Some(if catches_up(blueprint, &report.name) {
-                KEPT_SUCCESSES_WITH_CATCH_UP
-            } else {
-                KEPT_SUCCESSES
-            }),
-            failed_jobs_history_limit: Some(KEPT_FAILURES),
+            successful_jobs_history_limit: Some(kept.unwrap_or(KEPT_SUCCESSES)),
+            failed_jobs_history_limit: Some(kept.unwrap_or(KEPT_FAILURES)),
             job_template: JobTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(job_labels),
@@ -60,46 +58,15 @@ pub fn build(blueprint: &Blueprint<'_>, report: &Report, file: &ConfigMap) -> Cr
     }
 }
 
-/// The schedule as the pipeline's file writes it: the resolved zone has no name.
-fn written<'a>(
-    blueprint: &'a Blueprint<'_>,
-    report: &str,
-) -> Option<&'a stockpipe_crds::spec::schedule::ScheduleSpec> {
-    let reports = &blueprint.resource.spec.reports;
-    reports
-        .iter()
-        .find(|known| known.name.as_str() == report)?
-        .schedule
-        .as_ref()
-}
-
-fn catches_up(blueprint: &Blueprint<'_>, report: &str) -> bool {
-    let reports = &blueprint.resource.spec.reports;
-    reports
-        .iter()
-        .any(|known| known.name.as_str() == report && known.catch_up.is_some())
-}
-
-/// Name of the CronJob: at most 52 characters, the most that Kubernetes takes.
-#[must_use]
-pub fn name(pipeline: &str, report: &str) -> String {
-    format!("{pipeline}-{}-{report}", Role::Report)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::config_map;
     use super::super::samples::{Sample, blueprint};
     use super::*;
 
     fn cron_job(sample: &Sample) -> CronJob {
         let blueprint = blueprint(sample);
-        let report = &sample.pipeline.reports[0];
-        build(
-            &blueprint,
-            report,
-            &config_map::of_report(&blueprint, report),
-        )
+        let task = Task::Report(&sample.pipeline.reports[0]);
+        build(&blueprint, task, &task.file(&blueprint))
     }
 
     #[test]
@@ -125,7 +92,19 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_names_fit() {
-        assert_eq!(name(&"p".repeat(24), &"r".repeat(20)).len(), 52);
+    fn the_crawl_has_a_schedule_as_a_report_has() {
+        let sample = Sample::full();
+        let blueprint = blueprint(&sample);
+        let task = Task::Crawl(sample.pipeline.catalog.crawler.as_ref().unwrap());
+        let job = build(&blueprint, task, &task.file(&blueprint));
+        assert_eq!(job.metadata.name.as_deref(), Some("us-equities-crawl"));
+        assert_eq!(job.spec.schedule, "5 * * * *");
+        assert_eq!(job.spec.time_zone.as_deref(), Some("America/New_York"));
+        assert_eq!(job.spec.suspend, Some(false));
+        // It catches up.
+        assert_eq!(job.spec.successful_jobs_history_limit, Some(10));
+        let labels = job.spec.job_template.metadata.unwrap().labels.unwrap();
+        assert_eq!(labels[labels::COMPONENT], "crawl");
+        assert!(!labels.contains_key(labels::REPORT));
     }
 }

@@ -4,6 +4,7 @@
 pub mod config_map;
 pub mod cron_job;
 pub mod deployment;
+pub mod grafana_dashboard;
 pub mod network_policy;
 pub mod pod;
 pub mod pod_disruption_budget;
@@ -17,6 +18,7 @@ pub mod run_job;
 pub(crate) mod samples;
 pub mod service_account;
 pub mod services;
+pub mod task;
 pub mod teardown;
 
 use jiff::Timestamp;
@@ -25,6 +27,8 @@ use kube::Resource;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::pipeline::{Pipeline, Provisioning};
 
+use self::task::{Task, TaskId};
+use crate::child_kind::ChildKind;
 use crate::labels::{self, Role};
 use crate::resources::{Desired, KubernetesResources, Prepared};
 use crate::settings::WorkerDefaults;
@@ -45,7 +49,7 @@ pub struct Blueprint<'a> {
     pub landers: i32,
     /// Whether topic, bucket and table are there, so that workers may run.
     pub provisioned: bool,
-    /// Whether a definition of the kind is on the cluster.
+    /// Which optional kinds can be made.
     pub monitoring: Monitoring,
     /// Runs that were asked for, or are replayed.
     pub runs: &'a [Run],
@@ -55,9 +59,33 @@ pub struct Blueprint<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Monitoring {
     /// PodMonitor.
-    pub pod_monitor: bool,
+    pub pod_monitor: Definition,
     /// PrometheusRule.
-    pub prometheus_rule: bool,
+    pub prometheus_rule: Definition,
+}
+
+impl Monitoring {
+    /// Whether objects of `kind` may be written: of one that is not optional, always.
+    #[must_use]
+    pub fn may_write(self, kind: ChildKind) -> bool {
+        match kind {
+            ChildKind::PodMonitor => self.pod_monitor == Definition::There,
+            ChildKind::PrometheusRule => self.prometheus_rule == Definition::There,
+            _ => true,
+        }
+    }
+}
+
+/// Whether objects of an optional kind can be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Definition {
+    /// The cluster does not know the kind.
+    #[default]
+    Missing,
+    /// It does, and the operator may not write it.
+    Forbidden,
+    /// They can.
+    There,
 }
 
 /// A run that the operator starts itself.
@@ -65,15 +93,15 @@ pub struct Monitoring {
 pub enum Run {
     /// By annotation.
     Now {
-        /// Its report.
-        report: String,
+        /// What runs.
+        task: TaskId,
         /// `<run key>#<attempt>`.
         run: String,
     },
     /// In its CronJob's stead, because it was missed.
     Missed {
-        /// Its report.
-        report: String,
+        /// What runs.
+        task: TaskId,
         /// Its schedule time.
         at: Timestamp,
         /// UID of the CronJob, which owns the Job.
@@ -82,11 +110,11 @@ pub enum Run {
 }
 
 impl Run {
-    /// Its report.
+    /// What runs.
     #[must_use]
-    pub fn report(&self) -> &str {
+    pub fn task(&self) -> &TaskId {
         match self {
-            Self::Now { report, .. } | Self::Missed { report, .. } => report,
+            Self::Now { task, .. } | Self::Missed { task, .. } => task,
         }
     }
 }
@@ -161,21 +189,19 @@ fn workers(blueprint: &Blueprint<'_>) -> Vec<Desired> {
             .iter()
             .map(Desired::new),
     );
-    for report in &blueprint.pipeline.reports {
-        let file = config_map::of_report(blueprint, report);
-        if report.schedule.is_some() {
-            objects.push(Desired::new(cron_job::build(blueprint, report, &file)));
+    for task in Task::all(blueprint.pipeline) {
+        let file = task.file(blueprint);
+        if task.schedule().is_some() {
+            objects.push(Desired::new(cron_job::build(blueprint, task, &file)));
         }
-        for run in blueprint
-            .runs
-            .iter()
-            .filter(|run| run.report() == report.name)
-        {
-            objects.push(Desired::new(run_job::build(blueprint, report, &file, run)));
+        let id = task.id();
+        for run in blueprint.runs.iter().filter(|run| *run.task() == id) {
+            objects.push(Desired::new(run_job::build(blueprint, task, &file, run)));
         }
         objects.push(Desired::new(file));
     }
     objects.extend(pod_monitor::build(blueprint).map(Desired::new));
     objects.extend(prometheus_rule::build(blueprint).map(Desired::new));
+    objects.extend(grafana_dashboard::build(blueprint).map(Desired::new));
     objects
 }

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use stockpipe_crds::pipeline::Source;
 use stockpipe_crds::spec::template::{PodTemplate, ResourceAmounts, Resources};
 
 use super::{Blueprint, config_map, service_account};
@@ -228,7 +229,7 @@ fn probe(period: i32, failures: i32) -> Probe {
 
 /// The user's variables, then ours, which win.
 fn environment(worker: &Worker<'_>, user: &PodTemplate) -> Option<Vec<EnvVar>> {
-    let ours = (worker.role == Role::Report).then(|| EnvVar {
+    let ours = matches!(worker.role, Role::Report | Role::Crawl).then(|| EnvVar {
         name: JOB_NAME.to_owned(),
         value_from: Some(EnvVarSource {
             field_ref: Some(ObjectFieldSelector {
@@ -299,9 +300,11 @@ fn volumes(blueprint: &Blueprint<'_>, worker: &Worker<'_>) -> Vec<Volume> {
         }),
         ..VolumeProjection::default()
     };
-    // The producer speaks to Kafka alone.
+    // The producer speaks to Kafka alone, unless it replays files in S3.
+    let reads_s3 =
+        matches!(&blueprint.pipeline.source, Source::Replay(replay) if replay.reads_s3());
     let secret = match worker.role {
-        Role::Produce => None,
+        Role::Produce if !reads_s3 => None,
         _ => blueprint.pipeline.aws.credentials_secret.as_ref(),
     };
     let credentials = secret.map(|secret| VolumeProjection {
@@ -317,11 +320,29 @@ fn volumes(blueprint: &Blueprint<'_>, worker: &Worker<'_>) -> Vec<Volume> {
         }),
         ..VolumeProjection::default()
     });
+    let feed = match (&blueprint.pipeline.source, worker.role) {
+        (Source::Live(live), Role::Produce) => live.credentials_secret.as_ref().map(|secret| {
+            let keys = live.secret_keys();
+            let items = keys
+                .iter()
+                .map(|key| item(key, &format!("secrets/{secret}/{key}")));
+            VolumeProjection {
+                secret: Some(SecretProjection {
+                    name: secret.clone(),
+                    items: Some(items.collect()),
+                    optional: Some(true),
+                }),
+                ..VolumeProjection::default()
+            }
+        }),
+        _ => None,
+    };
+    let sources = [file].into_iter().chain(credentials).chain(feed);
     vec![
         Volume {
             name: "files".to_owned(),
             projected: Some(ProjectedVolumeSource {
-                sources: Some([file].into_iter().chain(credentials).collect()),
+                sources: Some(sources.collect()),
                 default_mode: Some(0o440),
             }),
             ..Volume::default()
@@ -466,6 +487,34 @@ mod tests {
         let producer = template(&blueprint(&sample), &worker(Role::Produce, &sample));
         let files = producer.spec.unwrap().volumes.unwrap()[0].projected.clone();
         assert_eq!(files.unwrap().sources.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_key_of_a_live_feed_is_the_producers_alone() {
+        let mut sample = Sample::full();
+        sample.edit(|spec| {
+            let live = serde_json::json!({"live": {"preset": "alpaca", "credentialsSecretRef": {"name": "mine"}}});
+            spec.source = serde_json::from_value(live).unwrap();
+        });
+        let paths = |role| {
+            let pod = template(&blueprint(&sample), &worker(role, &sample));
+            let files = pod.spec.unwrap().volumes.unwrap()[0].projected.clone();
+            let secrets = files
+                .unwrap()
+                .sources
+                .unwrap()
+                .into_iter()
+                .filter_map(|s| s.secret);
+            let items = secrets.flat_map(|secret| secret.items.unwrap());
+            items.map(|item| item.path).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            paths(Role::Produce),
+            ["secrets/mine/key", "secrets/mine/secret"]
+        );
+        for role in [Role::Land, Role::Analyze] {
+            assert!(paths(role).iter().all(|path| !path.contains("mine")));
+        }
     }
 
     #[test]

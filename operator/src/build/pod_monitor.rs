@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Blueprint;
 use super::pod::STATUS_PORT_NAME;
+use super::{Blueprint, Definition};
 use crate::labels;
 
 /// The PodMonitor `NAME`.
@@ -16,7 +16,7 @@ pub fn build(blueprint: &Blueprint<'_>) -> Option<Value> {
         .prometheus
         .as_ref()
         .is_some_and(|prometheus| prometheus.pod_monitor);
-    (wanted && blueprint.monitoring.pod_monitor).then(|| {
+    (wanted && blueprint.monitoring.pod_monitor == Definition::There).then(|| {
         json!({
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PodMonitor",
@@ -42,7 +42,9 @@ mod tests {
     fn it_is_made_where_it_is_asked_for_and_can_be() {
         let mut sample = Sample::full();
         assert_eq!(build(&blueprint(&sample)), None);
-        sample.monitoring.pod_monitor = true;
+        sample.monitoring.pod_monitor = Definition::Forbidden;
+        assert_eq!(build(&blueprint(&sample)), None);
+        sample.monitoring.pod_monitor = Definition::There;
         assert!(build(&blueprint(&sample)).is_some());
         sample.edit(|spec| spec.monitoring.prometheus = None);
         assert_eq!(build(&blueprint(&sample)), None);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Blueprint;
+use super::{Blueprint, Definition};
 
 /// The PrometheusRule `NAME`.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn build(blueprint: &Blueprint<'_>) -> Option<Value> {
         .prometheus
         .as_ref()
         .is_some_and(|prometheus| prometheus.rules);
-    (wanted && blueprint.monitoring.prometheus_rule).then(|| {
+    (wanted && blueprint.monitoring.prometheus_rule == Definition::There).then(|| {
         json!({
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
@@ -28,6 +28,8 @@ pub fn build(blueprint: &Blueprint<'_>) -> Option<Value> {
                         "lands nothing: ticks wait in Kafka until its retention drops them"),
                     alert(blueprint, "StockpipeReportFailed", "Reporting", "5m", "warning",
                         "has a report whose last run failed"),
+                    alert(blueprint, "StockpipeNotCataloged", "Cataloged", "15m", "warning",
+                        "has a table that falls behind: Glue takes no partitions, or the last crawl failed"),
                 ],
             }]}
         })
@@ -63,13 +65,13 @@ mod tests {
     fn every_alert_is_of_this_pipeline_alone() {
         let mut sample = Sample::full();
         assert_eq!(build(&blueprint(&sample)), None);
-        sample.monitoring.prometheus_rule = true;
+        sample.monitoring.prometheus_rule = Definition::There;
         let rule = build(&blueprint(&sample)).unwrap();
         let rules = rule["spec"]["groups"][0]["rules"]
             .as_array()
             .unwrap()
             .clone();
-        assert_eq!(rules.len(), 3);
+        assert_eq!(rules.len(), 4);
         for alert in rules {
             let expression = alert["expr"].as_str().unwrap();
             assert!(

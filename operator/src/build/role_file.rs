@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use stockpipe_crds::spec::kafka::KafkaSpec;
+use stockpipe_crds::spec::catalog::{CatalogSpec, CrawlerSpec};
+use stockpipe_crds::spec::kafka::{KafkaSpec, TopicSpec};
 use stockpipe_crds::spec::lake::{LakeSpec, RollSpec};
+use stockpipe_crds::spec::replay::ReplaySpec;
 use stockpipe_crds::spec::report::{BuiltinReport, ReportSpec};
-use stockpipe_crds::spec::{DeletionPolicy, ProvisioningMode, StockPipelineSpec};
+use stockpipe_crds::spec::{ProvisioningMode, StockPipelineSpec};
 use stockpipe_crds::{StockPipeline, to_yaml};
 
 use crate::labels::{CLUSTER_ID, Role};
@@ -53,7 +55,10 @@ fn spec(full: &StockPipelineSpec, role: Role, report: Option<&str>) -> StockPipe
         producer: Default::default(),
         consumer: Default::default(),
         lake: place_only(&full.lake),
-        catalog: full.catalog.clone(),
+        catalog: CatalogSpec {
+            crawler: None,
+            ..full.catalog.clone()
+        },
         transforms: None,
         reports: Vec::new(),
         monitoring: Default::default(),
@@ -62,10 +67,20 @@ fn spec(full: &StockPipelineSpec, role: Role, report: Option<&str>) -> StockPipe
     };
     match role {
         Role::Provision => {
-            spec.kafka.topic = full.kafka.topic.clone();
+            spec.kafka.topic = TopicSpec {
+                deletion_policy: spec.kafka.topic.deletion_policy,
+                ..full.kafka.topic.clone()
+            };
             spec.lake.abort_uploads_after = full.lake.abort_uploads_after.clone();
             spec.provisioning = full.provisioning;
             spec.reports = full.reports.iter().map(budget_only).collect();
+            spec.catalog.crawler = full.catalog.crawler.clone().map(unscheduled);
+        }
+        Role::Crawl => {
+            spec.catalog.crawler = full.catalog.crawler.clone().map(|crawler| CrawlerSpec {
+                catch_up: None,
+                ..crawler
+            });
         }
         Role::Teardown => {
             spec.kafka.topic = full.kafka.topic.clone();
@@ -77,12 +92,18 @@ fn spec(full: &StockPipelineSpec, role: Role, report: Option<&str>) -> StockPipe
             spec.market = full.market.clone();
             spec.source = full.source.clone();
             spec.catalog = Default::default();
-            // It speaks to Kafka alone: no secret, no endpoint of AWS is its business.
-            spec.aws = Default::default();
+            // It speaks to Kafka alone: no secret, no endpoint of AWS is its business, unless it replays files in S3.
+            let replay = full.source.replay.as_ref();
+            if !replay.is_some_and(ReplaySpec::reads_s3) {
+                spec.aws = Default::default();
+            }
         }
         Role::Land => {
+            spec.kafka.group_protocol = full.kafka.group_protocol;
+            let unread = spec.lake;
             spec.lake = LakeSpec {
-                deletion_policy: DeletionPolicy::Retain,
+                abort_uploads_after: unread.abort_uploads_after,
+                deletion_policy: unread.deletion_policy,
                 ..full.lake.clone()
             };
             spec.consumer.memory_budget = full.consumer.memory_budget.clone();
@@ -110,24 +131,37 @@ fn spec(full: &StockPipelineSpec, role: Role, report: Option<&str>) -> StockPipe
     spec
 }
 
-/// Kafka without what provision alone reads.
+/// Kafka without what provision or the landers alone read.
 fn topic_only(full: &KafkaSpec) -> KafkaSpec {
     let mut kafka = full.clone();
+    kafka.group_protocol = KafkaSpec::default().group_protocol;
     kafka.topic = Default::default();
     kafka.topic.name.clone_from(&full.topic.name);
     kafka
 }
 
-/// The lake's place and layout, without how files are rolled.
+/// The lake's place and layout, without how files are packed and rolled.
 fn place_only(full: &LakeSpec) -> LakeSpec {
     let mut lake: LakeSpec = serde_json::from_value(serde_json::json!({"bucket": full.bucket}))
         .expect("every other field has a default");
     lake.prefix.clone_from(&full.prefix);
     lake.format = full.format;
-    lake.compression = full.compression;
     lake.partition_by = full.partition_by;
     lake.roll = RollSpec::default();
     lake
+}
+
+/// A crawler as Glue has it, which no schedule changes.
+fn unscheduled(full: CrawlerSpec) -> CrawlerSpec {
+    let plain: CrawlerSpec = serde_json::from_value(serde_json::json!({}))
+        .expect("every field has a default or may be left out");
+    CrawlerSpec {
+        target: full.target,
+        recrawl: full.recrawl,
+        table_prefix: full.table_prefix,
+        role_arn: full.role_arn,
+        ..plain
+    }
 }
 
 /// A report's name and budget, which its workgroup follows from.
@@ -144,6 +178,9 @@ fn budget_only(full: &ReportSpec) -> ReportSpec {
 mod tests {
     use super::*;
     use stockpipe_crds::Pipeline;
+    use stockpipe_crds::spec::DeletionPolicy;
+    use stockpipe_crds::spec::kafka::GroupProtocol;
+    use stockpipe_crds::spec::lake::CompressionCodec;
 
     const FULL: &str = include_str!("../../../crds/tests/everything.yaml");
 
@@ -173,6 +210,23 @@ mod tests {
             .filter(|(before, after)| before.1 != after.1)
             .map(|(before, _)| before.0)
             .collect()
+    }
+
+    #[test]
+    fn a_file_holds_what_the_user_wrote_and_no_default() {
+        // Its hash names a ConfigMap: a change of these lines rolls every producer when the operator is upgraded.
+        let resource = stockpipe_crds::load(
+            "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: us, namespace: market}\n\
+             spec:\n  market: {symbols: [AAPL]}\n  source: {simulated: {seed: 7}}\n  lake: {bucket: acme}\n",
+            "us.yaml",
+        )
+        .unwrap();
+        assert_eq!(
+            text(&resource, "c1", Role::Produce, None),
+            "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata:\n  annotations:\n    \
+             stockpipe.dev/cluster-id: c1\n  name: us\n  namespace: market\nspec:\n  lake:\n    bucket: acme\n  \
+             market:\n    symbols:\n    - AAPL\n  source:\n    simulated:\n      seed: 7\n"
+        );
     }
 
     #[test]
@@ -210,6 +264,44 @@ mod tests {
                 Box::new(|spec| {
                     spec.source.simulated.as_mut().unwrap().ticks_per_second = 7;
                 }),
+            ),
+            (
+                "when it crawls, for how long, and what of crawls that were missed",
+                &["crawl"],
+                Box::new(|spec| {
+                    let crawler = spec.catalog.crawler.as_mut().unwrap();
+                    crawler.schedule = None;
+                    crawler.timeout = "2h".parse().unwrap();
+                    crawler.catch_up = None;
+                }),
+            ),
+            (
+                "what the crawler makes",
+                &["provision", "crawl"],
+                Box::new(|spec| {
+                    let crawler = spec.catalog.crawler.as_mut().unwrap();
+                    crawler.table_prefix = Some("raw_".parse().unwrap());
+                }),
+            ),
+            (
+                "whether the topic is kept",
+                &["teardown"],
+                Box::new(|spec| spec.kafka.topic.deletion_policy = DeletionPolicy::Delete),
+            ),
+            (
+                "how files are packed",
+                &["land"],
+                Box::new(|spec| spec.lake.compression = Some(CompressionCodec::Snappy)),
+            ),
+            (
+                "how landers share the topic",
+                &["land"],
+                Box::new(|spec| spec.kafka.group_protocol = GroupProtocol::Classic),
+            ),
+            (
+                "when the store drops unfinished uploads",
+                &["provision"],
+                Box::new(|spec| spec.lake.abort_uploads_after = "3d".parse().unwrap()),
             ),
             (
                 "the landers' memory",
@@ -260,8 +352,14 @@ mod tests {
         };
         let land = read(Role::Land, None);
         assert_eq!(
-            (land.lake, land.catalog),
-            (all.lake.clone(), all.catalog.clone())
+            (land.lake, land.catalog.table, land.catalog.crawler),
+            (all.lake.clone(), all.catalog.table.clone(), None)
+        );
+        let crawl = read(Role::Crawl, None).catalog.crawler.unwrap();
+        let crawler = all.catalog.crawler.clone().unwrap();
+        assert_eq!(
+            (crawl.target, crawl.schedule),
+            (crawler.target, crawler.schedule)
         );
         assert_eq!(land.consumer.memory_budget, all.consumer.memory_budget);
         let report = read(Role::Report, Some("rates"));

@@ -34,6 +34,8 @@ impl Sample {
                 image_pull_secrets: Vec::new(),
                 prometheus_peer: Default::default(),
                 page_peer: Default::default(),
+                egress: Vec::new(),
+                dashboard_labels: Default::default(),
                 operator_namespace: "stockpipe-system".into(),
             },
             monitoring: Monitoring::default(),

@@ -14,12 +14,13 @@ use crate::labels::Role;
 const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 
 /// Roles that have an identity of their own; teardown uses provision's.
-const IDENTITIES: [Role; 5] = [
+const IDENTITIES: [Role; 6] = [
     Role::Provision,
     Role::Produce,
     Role::Land,
     Role::Analyze,
     Role::Report,
+    Role::Crawl,
 ];
 
 /// The service accounts that a pipeline needs; none where it names one.
@@ -32,8 +33,10 @@ pub fn build(blueprint: &Blueprint<'_>) -> Vec<ServiceAccount> {
     if aws.roles.is_none() {
         return vec![account(blueprint, blueprint.name().to_owned(), None)];
     }
+    let crawls = blueprint.pipeline.catalog.crawler.is_some();
     IDENTITIES
         .into_iter()
+        .filter(|role| *role != Role::Crawl || crawls)
         .map(|role| account(blueprint, name(blueprint, role), Some(role)))
         .collect()
 }
@@ -69,6 +72,7 @@ fn arn(aws: &AwsSpec, role: Option<Role>) -> Option<String> {
         Role::Land => roles.land.clone(),
         Role::Analyze => roles.analyze.clone(),
         Role::Report => roles.report.clone(),
+        Role::Crawl => roles.crawl.clone(),
     };
     match (&aws.roles, role) {
         (Some(roles), Some(role)) => of(roles, role),
@@ -119,7 +123,8 @@ mod tests {
             []
         );
         let each = accounts(|_| ());
-        assert_eq!(each.len(), 5);
+        assert_eq!(each.len(), 6);
+        assert_eq!(each[5].0, "us-equities-crawl");
         assert_eq!(each[0].0, "us-equities-provision");
         assert!(
             each[0]

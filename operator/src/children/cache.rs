@@ -21,6 +21,8 @@ pub struct ChildCache {
 #[derive(Default)]
 struct State {
     by_pipeline: HashMap<PipelineRef, BTreeMap<(ChildKind, String), Arc<Child>>>,
+    /// How many children there are: asked for at every event of a watch.
+    count: usize,
     /// By UID, with the version of the deletion.
     deleted: HashMap<String, String>,
     deleted_in_order: VecDeque<String>,
@@ -61,10 +63,18 @@ impl ChildCache {
             .collect()
     }
 
+    /// The UID of every child.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        let state = self.lock();
+        let children = state.by_pipeline.values().flat_map(BTreeMap::values);
+        children.map(|child| child.uid.clone()).collect()
+    }
+
     /// How many children there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().by_pipeline.values().map(BTreeMap::len).sum()
+        self.lock().count
     }
 
     /// Whether there are none.
@@ -77,7 +87,7 @@ impl ChildCache {
     /// pipeline that its label names, where the digest is news.
     pub fn apply(&self, child: Child) -> Option<PipelineRef> {
         let pipeline = pipeline_of(&child)?;
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(deletion) = state.deleted.get(&child.uid) {
             if !is_newer(&child.resource_version, deletion) {
                 return None;
@@ -93,14 +103,16 @@ impl ChildCache {
         {
             return None;
         }
-        children.insert(key, Arc::new(child));
+        if children.insert(key, Arc::new(child)).is_none() {
+            state.count += 1;
+        }
         Some(pipeline)
     }
 
     /// Forgets a deleted child. Returns the pipeline that it was of.
     pub fn delete(&self, child: &Child) -> Option<PipelineRef> {
         let pipeline = pipeline_of(child)?;
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         state.remember_deletion(child);
         let Some(children) = state.by_pipeline.get_mut(&pipeline) else {
             return Some(pipeline);
@@ -112,6 +124,7 @@ impl ChildCache {
             .is_some_and(|known| known.uid == child.uid)
         {
             children.remove(&key);
+            state.count -= 1;
         }
         if children.is_empty() {
             state.by_pipeline.remove(&pipeline);
@@ -135,7 +148,7 @@ impl ChildCache {
         namespace: Option<&str>,
     ) -> Vec<PipelineRef> {
         let mut lost = Vec::new();
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         for (pipeline, children) in &mut state.by_pipeline {
             if namespace.is_some_and(|namespace| namespace != pipeline.namespace) {
                 continue;
@@ -145,6 +158,7 @@ impl ChildCache {
                 *of != kind || listing.seen.contains(&(pipeline.clone(), name.clone()))
             });
             if children.len() < before {
+                state.count -= before - children.len();
                 lost.push(pipeline.clone());
             }
         }
@@ -179,7 +193,8 @@ fn pipeline_of(child: &Child) -> Option<PipelineRef> {
 /// Whether version `a` of an object is later than its version `b`. Versions of
 /// one object are decimal numbers that grow
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
-fn is_newer(a: &str, b: &str) -> bool {
+#[must_use]
+pub fn is_newer(a: &str, b: &str) -> bool {
     match (a.parse::<u128>(), b.parse::<u128>()) {
         (Ok(a), Ok(b)) => a > b,
         _ => a != b,

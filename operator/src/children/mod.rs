@@ -5,7 +5,7 @@ mod cache;
 mod digest;
 mod watch;
 
-pub use cache::{ChildCache, Listing};
+pub use cache::{ChildCache, Listing, is_newer};
 pub use digest::{
     CONTAINER, Child, Detail, JobDetail, JobOutcome, PodDetail, Termination, WorkloadDetail,
     digest, digest_metadata,
@@ -50,6 +50,12 @@ impl Children {
     /// Every child of a kind.
     pub fn of_kind(&self, kind: ChildKind) -> impl Iterator<Item = &Arc<Child>> {
         self.iter().filter(move |child| child.kind == kind)
+    }
+
+    /// Whether a pod is being deleted.
+    #[must_use]
+    pub fn any_pod_is_ending(&self) -> bool {
+        self.of_kind(ChildKind::Pod).any(|pod| pod.deleting)
     }
 
     /// The pods of a role.

@@ -22,6 +22,8 @@ use crate::pipeline_ref::PipelineRef;
 pub enum Watched {
     /// Something of a pipeline changed.
     Changed(PipelineRef),
+    /// The object with that UID was deleted.
+    Gone(String),
     /// The cache holds everything of this kind.
     Complete,
     /// The watch was interrupted; it goes on by itself.
@@ -122,9 +124,10 @@ fn take_in(
             .and_then(|child| changed(cache.apply(child)))
             .into_iter()
             .collect(),
-        Event::Delete(child) => child
-            .and_then(|child| changed(cache.delete(&child)))
+        Event::Delete(Some(child)) => changed(cache.delete(&child))
             .into_iter()
+            .chain([Watched::Gone(child.uid)])
             .collect(),
+        Event::Delete(None) => Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use stockpipe_crds::run_record::RunState;
 use stockpipe_crds::status::StockPipelineStatus;
 
 use super::Observation;
-use crate::build::{deployment, producer};
+use crate::build::{Definition, deployment, producer};
 use crate::child_kind::ChildKind;
 use crate::children::{JobDetail, PodDetail, WorkloadDetail};
 use crate::labels::Role;
@@ -28,6 +28,9 @@ pub const CONDITION_TYPES: [&str; 10] = [
 
 /// Reason of `Ready` while pods start or are replaced.
 pub(super) const ROLLING_OUT: &str = "RollingOut";
+
+/// Reason of a part that waits for topic, bucket and table.
+const WAITING: &str = "WaitingForProvision";
 
 /// Longest message, as the schema has it.
 const LONGEST_MESSAGE: usize = 1024;
@@ -76,7 +79,7 @@ pub(super) fn compute(seen: &Observation<'_>, status: &StockPipelineStatus) -> V
         ("Provisioned", provisioned),
         ("Producing", producing),
         ("Landing", landing),
-        ("Cataloged", cataloged(seen)),
+        ("Cataloged", cataloged(seen, status)),
         ("Reporting", reporting(status)),
         ("Healthy", healthy(seen)),
         ("Paused", paused(seen)),
@@ -282,10 +285,7 @@ fn not_running(seen: &Observation<'_>, kind: ChildKind, name: &str, role: Role) 
                 format!("{} {name} is not there yet", kind.as_str()),
             )
         } else {
-            Verdict::no(
-                "WaitingForProvision",
-                "topic, bucket and table are not there yet",
-            )
+            Verdict::no(WAITING, "topic, bucket and table are not there yet")
         });
     };
     if workload.ready > 0 {
@@ -330,13 +330,28 @@ fn trouble_of(name: &str, pod: &PodDetail) -> Option<(String, String)> {
     ))
 }
 
-fn cataloged(seen: &Observation<'_>) -> Verdict {
+fn cataloged(seen: &Observation<'_>, status: &StockPipelineStatus) -> Verdict {
     if !seen.provisioned() {
-        return Verdict::no("WaitingForProvision", "the table is not there yet");
+        return Verdict::no(WAITING, "the table is not there yet");
     }
     match seen.reports.trouble("Cataloged") {
         Some(trouble) => Verdict::no(trouble.reason.clone(), quote(&trouble.message)),
-        None => Verdict::yes("Cataloged", "the table is there"),
+        None => crawled(status),
+    }
+}
+
+fn crawled(status: &StockPipelineStatus) -> Verdict {
+    let last = status
+        .catalog
+        .as_ref()
+        .and_then(|catalog| catalog.last_crawl.as_ref());
+    match last {
+        Some(crawl) if crawl.state == RunState::Failed => {
+            let key = crawl.key.as_deref().unwrap_or("the last crawl");
+            let why = crawl.message.as_deref().unwrap_or("its record says why");
+            Verdict::no("CrawlFailed", format!("{key} failed: {}", quote(why)))
+        }
+        _ => Verdict::yes("Cataloged", "the table is there"),
     }
 }
 
@@ -369,6 +384,7 @@ fn healthy(seen: &Observation<'_>) -> Verdict {
         Role::Land,
         Role::Analyze,
         Role::Report,
+        Role::Crawl,
     ]
     .into_iter()
     .find_map(|role| pod_trouble(seen, role));
@@ -407,35 +423,52 @@ fn reachable(seen: &Observation<'_>) -> Verdict {
 
 fn monitored(seen: &Observation<'_>) -> Option<Verdict> {
     let wanted = seen.resource.spec.monitoring.prometheus.as_ref()?;
-    let missing: Vec<&str> = [
+    let asked = [
         (
             "PodMonitor",
-            wanted.pod_monitor && !seen.monitoring.pod_monitor,
+            wanted.pod_monitor,
+            seen.monitoring.pod_monitor,
         ),
         (
             "PrometheusRule",
-            wanted.rules && !seen.monitoring.prometheus_rule,
+            wanted.rules,
+            seen.monitoring.prometheus_rule,
         ),
-    ]
-    .into_iter()
-    .filter(|(_, missing)| *missing)
-    .map(|(kind, _)| kind)
-    .collect();
+    ];
+    let that_are = |definition: Definition| -> Vec<&str> {
+        let wanted = asked.into_iter().filter(|(_, wanted, _)| *wanted);
+        wanted
+            .filter(|(_, _, is)| *is == definition)
+            .map(|(kind, _, _)| kind)
+            .collect()
+    };
+    let (missing, forbidden) = (
+        that_are(Definition::Missing),
+        that_are(Definition::Forbidden),
+    );
     Some(if !wanted.pod_monitor && !wanted.rules {
         Verdict::yes(
             "NothingAsked",
             "spec.monitoring.prometheus asks for nothing",
         )
-    } else if missing.is_empty() {
-        Verdict::yes("Applied", "what Prometheus needs is there")
-    } else {
+    } else if !missing.is_empty() {
         Verdict::no(
             "DefinitionMissing",
             format!(
-                "the cluster has no {}; install the Prometheus operator, or set spec.monitoring.prometheus to false",
+                "the cluster has no {}: install the Prometheus operator, or ask for none in spec.monitoring.prometheus",
                 missing.join(" and no ")
             ),
         )
+    } else if !forbidden.is_empty() {
+        Verdict::no(
+            "Forbidden",
+            format!(
+                "the operator may write no {}: set rbac.prometheusOperator of its chart, or ask for none in spec.monitoring.prometheus",
+                forbidden.join(" and no ")
+            ),
+        )
+    } else {
+        Verdict::yes("Applied", "what Prometheus needs is there")
     })
 }
 
@@ -466,7 +499,7 @@ impl Transition {
 /// Reasons of a False that are a pipeline's ordinary life.
 const EXPECTED: [&str; 10] = [
     "Provisioning",
-    "WaitingForProvision",
+    WAITING,
     "WorkloadMissing",
     "PodsNotReady",
     ROLLING_OUT,
@@ -478,12 +511,13 @@ const EXPECTED: [&str; 10] = [
 ];
 
 /// What changed between two statuses, for events. That a part waits for another
-/// is told by `Ready` alone.
+/// is told by `Ready` alone, and that it no longer does by that other.
 #[must_use]
 pub fn transitions(last: &[Condition], next: &[Condition]) -> Vec<Transition> {
     next.iter()
         .filter(
             |next| match last.iter().find(|last| last.type_ == next.type_) {
+                Some(last) if next.status == "True" && last.reason == WAITING => false,
                 Some(last) => last.status != next.status || last.reason != next.reason,
                 None => next.status != "True" && next.type_ != "Paused",
             },
@@ -578,5 +612,10 @@ mod tests {
         let mut waits = super::super::condition_of("Landing", "False");
         waits.reason = "WaitingForProvision".into();
         assert_eq!(count(&[], &[waits]), 0);
+        let mut waits = super::super::condition_of("Cataloged", "False");
+        let there = super::super::condition_of("Cataloged", "True");
+        assert_eq!(count(&[waits.clone()], std::slice::from_ref(&there)), 1);
+        waits.reason = "WaitingForProvision".into();
+        assert_eq!(count(&[waits], &[there]), 0);
     }
 }

@@ -110,7 +110,20 @@ fn to_the_minute(at: Timestamp) -> Option<String> {
     Some(minute.to_string())
 }
 
-/// What to write, if anything, where `last` was written: a change of live
+/// What to do about a status.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// It says so already.
+    Same,
+    /// Live numbers alone changed, too soon after they were last written: look
+    /// again then.
+    Later(Timestamp),
+    /// Write it.
+    Write(Box<StockPipelineStatus>),
+}
+
+/// What to do where `last` was written and `next` is so. A number that nobody
+/// knew yet is written at once, as is all that is no number; a change of
 /// numbers alone waits until `numbers_written` is a minute ago.
 #[must_use]
 pub fn settle(
@@ -118,23 +131,63 @@ pub fn settle(
     next: StockPipelineStatus,
     numbers_written: Option<Timestamp>,
     now: Timestamp,
-) -> Option<StockPipelineStatus> {
+) -> Settled {
     let Some(last) = last else {
-        return Some(next);
+        return Settled::Write(Box::new(next));
     };
     if *last == next {
-        return None;
+        return Settled::Same;
     }
-    let waits = numbers_written.is_some_and(|at| now.duration_since(at) < WRITE_EVERY);
     let mut same_numbers = next.clone();
     keep_numbers(last, &mut same_numbers);
-    if waits && same_numbers == *last {
-        return None;
+    let due = numbers_written
+        .and_then(|at| at.checked_add(WRITE_EVERY).ok())
+        .filter(|due| *due > now);
+    match due {
+        Some(due) if same_numbers == *last && !has_first_number(last, &next) => Settled::Later(due),
+        _ => Settled::Write(Box::new(next)),
     }
-    Some(next)
+}
+
+/// Whether live numbers changed from `last` to `next`.
+#[must_use]
+pub fn numbers_differ(last: Option<&StockPipelineStatus>, next: &StockPipelineStatus) -> bool {
+    let Some(last) = last else { return false };
+    let mut kept = next.clone();
+    keep_numbers(last, &mut kept);
+    kept != *next
+}
+
+/// Whether `next` has a number where `last` had none: that happens once for each.
+fn has_first_number(last: &StockPipelineStatus, next: &StockPipelineStatus) -> bool {
+    let known = |status: &StockPipelineStatus| {
+        let producer = status.producer.as_ref();
+        let consumer = status.consumer.as_ref();
+        [
+            producer.is_some_and(|producer| producer.rate.is_some()),
+            consumer.is_some_and(|consumer| consumer.lag.is_some()),
+            consumer.is_some_and(|consumer| consumer.watermark.is_some()),
+            consumer.is_some_and(|consumer| consumer.freshness.is_some()),
+        ]
+    };
+    known(last)
+        .into_iter()
+        .zip(known(next))
+        .any(|(last, next)| next && !last)
 }
 
 fn keep_numbers(last: &StockPipelineStatus, next: &mut StockPipelineStatus) {
+    // Advances with every schedule time; Jobs that are there say the same.
+    for report in &mut next.reports {
+        let known = last.reports.iter().find(|known| known.name == report.name);
+        if let Some(known) = known.filter(|known| known.scheduled_through.is_some())
+            && report.scheduled_through.is_some()
+        {
+            report
+                .scheduled_through
+                .clone_from(&known.scheduled_through);
+        }
+    }
     if let (Some(last), Some(next)) = (&last.producer, &mut next.producer) {
         next.rate.clone_from(&last.rate);
     }
@@ -210,40 +263,84 @@ mod tests {
     fn numbers_alone_are_written_once_a_minute_and_anything_else_at_once() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let last = status(Phase::Running, 100);
-        for (what, next, written, now, writes) in [
-            ("nothing", status(Phase::Running, 100), None, 0, false),
+        let with_rate = |lag| {
+            let mut next = status(Phase::Running, lag);
+            next.producer.as_mut().unwrap().rate = Some("50k/s".into());
+            next
+        };
+        let writes = |next: &StockPipelineStatus| Settled::Write(Box::new(next.clone()));
+        let running = |lag| status(Phase::Running, lag);
+        let later = |_: &_| Settled::Later(at(160));
+        type Expected<'a> = &'a dyn Fn(&StockPipelineStatus) -> Settled;
+        for (what, next, written, now, expected) in [
             (
-                "a number, never written",
-                status(Phase::Running, 200),
+                "nothing",
+                running(100),
                 None,
                 0,
-                true,
+                (&|_: &_| Settled::Same) as Expected<'_>,
             ),
-            (
-                "a number, too soon",
-                status(Phase::Running, 200),
-                Some(100),
-                159,
-                false,
-            ),
-            (
-                "a number, in time",
-                status(Phase::Running, 200),
-                Some(100),
-                160,
-                true,
-            ),
+            ("a number, never written", running(200), None, 0, &writes),
+            ("a number, too soon", running(200), Some(100), 159, &later),
+            ("a number, in time", running(200), Some(100), 160, &writes),
             (
                 "the phase, soon",
                 status(Phase::Degraded, 200),
                 Some(100),
                 101,
-                true,
+                &writes,
+            ),
+            (
+                "a number that was not known",
+                with_rate(100),
+                Some(100),
+                101,
+                &writes,
             ),
         ] {
             let settled = settle(Some(&last), next.clone(), written.map(at), at(now));
-            assert_eq!(settled, writes.then_some(next), "{what}");
+            assert_eq!(settled, expected(&next), "{what}");
         }
-        assert!(settle(None, last, None, at(0)).is_some());
+        // What was known and is not any more is no news.
+        let later = settle(
+            Some(&with_rate(100)),
+            with_rate(200),
+            Some(at(100)),
+            at(101),
+        );
+        assert_eq!(later, Settled::Later(at(160)));
+        assert_eq!(settle(None, last.clone(), None, at(0)), writes(&last));
+    }
+
+    #[test]
+    fn that_schedule_times_pass_waits_like_a_number_but_for_the_first() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let through = |time: Option<&str>| {
+            let report = serde_json::json!({"name": "daily", "scheduledThrough": time});
+            let mut status = status(Phase::Running, 100);
+            status.reports = vec![serde_json::from_value(report).unwrap()];
+            status
+        };
+        let (none, first, second) = (through(None), through(Some("a")), through(Some("b")));
+        let settled = |last: &_, next: &StockPipelineStatus| {
+            settle(Some(last), next.clone(), Some(at(100)), at(101))
+        };
+        assert_eq!(settled(&first, &second), Settled::Later(at(160)));
+        assert_eq!(
+            settled(&none, &first),
+            Settled::Write(Box::new(first.clone()))
+        );
+        assert_eq!(
+            settled(&first, &none),
+            Settled::Write(Box::new(none.clone()))
+        );
+    }
+
+    #[test]
+    fn a_write_without_a_new_number_starts_no_minute() {
+        let last = status(Phase::Pending, 100);
+        assert!(!numbers_differ(Some(&last), &status(Phase::Running, 100)));
+        assert!(numbers_differ(Some(&last), &status(Phase::Pending, 200)));
+        assert!(!numbers_differ(None, &last));
     }
 }

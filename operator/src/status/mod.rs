@@ -11,14 +11,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::status::{
-    ConsumerStatus, Phase, ProducerStatus, ProvisionStatus, StockPipelineStatus, WorkersStatus,
+    ConsumerStatus, Phase, ProducerStatus, ProvisionStatus, ScaleStatus, StockPipelineStatus,
+    WorkersStatus,
 };
 
 pub use conditions::{CONDITION_TYPES, Transition, transitions};
-pub use live::{LiveNumbers, one_digit, settle};
+pub use live::{LiveNumbers, Settled, numbers_differ, one_digit, settle};
 pub use runs::{fold_runs, newest_run};
 pub use write::{deleting, write};
 
+use crate::build::task::TaskId;
 use crate::build::{Monitoring, deployment, producer};
 use crate::child_kind::ChildKind;
 use crate::children::Children;
@@ -63,14 +65,17 @@ pub struct Observation<'a> {
     pub landers: i32,
     /// Why there are none, where the calendar says so.
     pub outside_session: bool,
+    /// What the autoscaler changed just now.
+    pub scale: Option<ScaleStatus>,
     /// Cluster that the workers say they are of.
     pub cluster_id: &'a str,
     /// Image of the workers, and what it follows from.
     pub workers: Option<&'a WorkersStatus>,
     /// Run by annotation that has been handled.
     pub handled_run_now: Option<String>,
-    /// Schedule times up to which runs are settled, of reports that catch up.
-    pub settled: BTreeMap<String, Timestamp>,
+    /// Schedule times up to which runs are settled, of tasks that catch up;
+    /// `None` of those that are suspended.
+    pub settled: BTreeMap<TaskId, Option<Timestamp>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -117,7 +122,13 @@ pub fn compute(seen: &Observation<'_>) -> StockPipelineStatus {
     let landers = seen.children.workload(ChildKind::Deployment, &land);
     let mut reports = fold_runs(&last.reports, &seen.resource.spec.reports, seen.children);
     runs::settle(&mut reports, &seen.settled);
+    let crawler = seen.resource.spec.catalog.crawler.as_ref();
+    let catalog =
+        crawler.and_then(|_| runs::fold_crawl(last.catalog.as_ref(), seen.children, &seen.settled));
     let live = LiveNumbers::of(seen.reports, seen.partitions);
+    let consumer = last.consumer.unwrap_or_default();
+    let scale = seen.scale.clone().or(consumer.last_scale.clone());
+    let scales = seen.resource.spec.consumer.autoscaling.is_some();
     let mut status = StockPipelineStatus {
         observed_generation: seen.generation(),
         phase: None,
@@ -135,9 +146,10 @@ pub fn compute(seen: &Observation<'_>) -> StockPipelineStatus {
             ready_replicas: landers.map_or(0, |landers| landers.ready),
             desired_replicas: Some(seen.landers),
             selector: Some(labels::selector_text(name, Role::Land)),
-            ..last.consumer.unwrap_or_default()
+            last_scale: scale.filter(|_| scales),
+            ..consumer
         }),
-        catalog: last.catalog,
+        catalog,
         last_report: newest_run(&reports, last.last_report.as_deref()),
         reports,
         last_handled_run_now: seen.handled_run_now.clone().or(last.last_handled_run_now),
@@ -179,7 +191,7 @@ fn phase(seen: &Observation<'_>, status: &StockPipelineStatus) -> Phase {
             _ => Phase::Provisioning,
         }
     } else if is("Ready", "True") {
-        if is("Healthy", "False") || is("Reporting", "False") {
+        if is("Healthy", "False") || is("Reporting", "False") || runs::crawl_failed(status) {
             Phase::Degraded
         } else {
             Phase::Running

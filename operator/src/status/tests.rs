@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stockpipe_crds::worker_status::{RoleStatus, WorkerCondition};
 
 use super::*;
+use crate::build::Definition;
 use crate::build::samples::Sample;
 use crate::children::{Child, Detail, PodDetail, Termination, WorkloadDetail};
 use crate::worker_reports::samples::{lander, producer, reports};
@@ -22,6 +23,7 @@ struct State {
     paused: bool,
     landers: i32,
     outside_session: bool,
+    scale: Option<ScaleStatus>,
     monitoring: Monitoring,
 }
 
@@ -107,6 +109,7 @@ impl State {
             paused: false,
             landers: 1,
             outside_session: false,
+            scale: None,
             monitoring: Monitoring::default(),
         }
     }
@@ -130,6 +133,7 @@ impl State {
             monitoring: self.monitoring,
             landers: self.landers,
             outside_session: self.outside_session,
+            scale: self.scale.clone(),
             cluster_id: "c1",
             workers: None,
             handled_run_now: None,
@@ -442,6 +446,21 @@ fn table() -> Vec<(&'static str, fn(&mut State), Phase, &'static [&'static str])
             &["Reporting=True/LastRunsSucceeded"],
         ),
         (
+            "a crawl failed",
+            |state| {
+                state.sample.resource.status = Some(StockPipelineStatus {
+                    catalog: serde_json::from_value(serde_json::json!({"lastCrawl": {
+                        "key": "crawl/ticks@2026-11-20T1505Z", "time": "2026-11-20T15:06:00Z",
+                        "state": "Failed", "message": "crawler x was stopped before its end"
+                    }}))
+                    .unwrap(),
+                    ..StockPipelineStatus::default()
+                });
+            },
+            Phase::Degraded,
+            &["Ready=True/Running", "Cataloged=False/CrawlFailed"],
+        ),
+        (
             "Prometheus' definitions are missing",
             |state| {
                 state.sample.edit(|spec| {
@@ -455,13 +474,28 @@ fn table() -> Vec<(&'static str, fn(&mut State), Phase, &'static [&'static str])
             &["Ready=True/Running", "Monitored=False/DefinitionMissing"],
         ),
         (
+            "the operator may not write for Prometheus",
+            |state| {
+                state.sample.edit(|spec| {
+                    spec.monitoring.prometheus = serde_json::from_value(
+                        serde_json::json!({"podMonitor": true, "rules": true}),
+                    )
+                    .unwrap();
+                });
+                state.monitoring.pod_monitor = Definition::There;
+                state.monitoring.prometheus_rule = Definition::Forbidden;
+            },
+            Phase::Running,
+            &["Ready=True/Running", "Monitored=False/Forbidden"],
+        ),
+        (
             "Prometheus' definitions are there",
             |state| {
                 state.sample.edit(|spec| {
                     spec.monitoring.prometheus =
                         serde_json::from_value(serde_json::json!({"podMonitor": true})).unwrap();
                 });
-                state.monitoring.pod_monitor = true;
+                state.monitoring.pod_monitor = Definition::There;
             },
             Phase::Running,
             &["Monitored=True/Applied"],
@@ -571,4 +605,68 @@ fn a_status_with_everything_stays_under_ten_kilobytes() {
     state.reports = trouble("Landing", &"R".repeat(500));
     let length = serde_json::to_string(&state.status()).unwrap().len();
     assert!(length < 10_000, "{length}");
+}
+
+#[test]
+fn what_prometheus_lacks_and_what_the_operator_may_not_are_told_apart() {
+    let told = |pod_monitor, prometheus_rule| {
+        let mut state = State::running();
+        state.sample.edit(|spec| {
+            spec.monitoring.prometheus =
+                serde_json::from_value(serde_json::json!({"podMonitor": true, "rules": true}))
+                    .unwrap();
+        });
+        state.monitoring = Monitoring {
+            pod_monitor,
+            prometheus_rule,
+        };
+        let conditions = state.status().conditions;
+        let found = conditions.into_iter().find(|c| c.type_ == "Monitored");
+        found.unwrap().message
+    };
+    let (missing, forbidden) = (Definition::Missing, Definition::Forbidden);
+    for (pod_monitor, rule, start) in [
+        (
+            missing,
+            missing,
+            "the cluster has no PodMonitor and no PrometheusRule: install the Prometheus operator",
+        ),
+        (
+            Definition::There,
+            missing,
+            "the cluster has no PrometheusRule: ",
+        ),
+        (missing, forbidden, "the cluster has no PodMonitor: "),
+        (
+            forbidden,
+            forbidden,
+            "the operator may write no PodMonitor and no PrometheusRule: set rbac.prometheusOperator",
+        ),
+    ] {
+        let message = told(pod_monitor, rule);
+        assert!(message.starts_with(start), "{message}");
+    }
+}
+
+#[test]
+fn a_change_of_the_autoscaler_is_told_and_kept_while_it_decides() {
+    let mut state = State::running();
+    let scaling = |status: StockPipelineStatus| status.consumer.unwrap().last_scale;
+    state.sample.edit(|spec| {
+        spec.consumer.autoscaling =
+            Some(serde_json::from_value(serde_json::json!({"maxReplicas": 3})).unwrap());
+    });
+    assert_eq!(scaling(state.status()), None);
+    let scale = ScaleStatus {
+        time: "2026-11-20T21:00:00Z".into(),
+        from: 2,
+        to: 1,
+    };
+    state.scale = Some(scale.clone());
+    let status = state.status();
+    state.scale = None;
+    state.sample.resource.status = Some(status);
+    assert_eq!(scaling(state.status()), Some(scale));
+    state.sample.edit(|spec| spec.consumer.autoscaling = None);
+    assert_eq!(scaling(state.status()), None);
 }

@@ -11,7 +11,7 @@ use super::conditions;
 use crate::api::{ApiError, call};
 use crate::labels::MANAGER;
 
-/// Writes the status of `resource`.
+/// Writes the status of `resource`; the object's version after that.
 ///
 /// # Errors
 /// The API server's refusal: a conflict where somebody wrote meanwhile.
@@ -19,7 +19,7 @@ pub async fn write(
     client: kube::Client,
     resource: &StockPipeline,
     status: &StockPipelineStatus,
-) -> Result<(), ApiError> {
+) -> Result<Option<String>, ApiError> {
     let (namespace, name) = (
         resource.namespace().unwrap_or_default(),
         resource.name_any(),
@@ -36,7 +36,7 @@ pub async fn write(
     let patch = Patch::Apply(&patch);
     call(action, api.patch_status(&name, &parameters, &patch))
         .await
-        .map(|_| ())
+        .map(|written| written.metadata.resource_version)
 }
 
 /// The status of a pipeline that is being deleted; `None` where it says so

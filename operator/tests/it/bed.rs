@@ -1,10 +1,10 @@
 //! A control plane, a namespace of each test's own, and operators in it.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use stockpipe_crds::StockPipeline;
 
 /// How long anything may take. The machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The control plane, one for the whole run; ended with the process.
 struct ControlPlane {
@@ -93,6 +93,56 @@ pub(crate) struct Bed {
     kubeconfig: PathBuf,
     operators: Vec<Operator>,
     user: Option<String>,
+    proxied: Option<PathBuf>,
+}
+
+/// How an operator is started.
+struct Launch {
+    kubeconfig: PathBuf,
+    namespace: String,
+    name: String,
+    system: String,
+    install: Option<String>,
+}
+
+impl Launch {
+    fn start(&self) -> Operator {
+        // Free now, and nobody else here asks for it in the next moment.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let log = tempfile::tempdir().unwrap().keep().join("log");
+        let named = self.install.iter().flat_map(|name| ["--install", name]);
+        let process = Command::new(env!("CARGO_BIN_EXE_stockpipe-operator"))
+            .args(named)
+            .args(["--watch-namespace", &self.namespace])
+            .args(["--workers-image", "stockpipe:0.1.0"])
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .env("POD_NAME", &self.name)
+            .env("POD_NAMESPACE", &self.system)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Operator { process, port, log }
+    }
+}
+
+/// An operator that is started again when it ends; told to end when it is dropped.
+pub(crate) struct KeptAlive {
+    stop: Arc<AtomicBool>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for KeptAlive {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+    }
 }
 
 /// An operator's process; killed when it is dropped.
@@ -144,6 +194,18 @@ impl Operator {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Stops it in its tracks, or lets it go on.
+    pub(crate) fn freeze(&self, freeze: bool) {
+        let signal = if freeze { "-STOP" } else { "-CONT" };
+        let pid = self.process.id().to_string();
+        Command::new("kill").args([signal, &pid]).status().unwrap();
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
+    }
+
     /// Tells it to end; how long that took.
     pub(crate) fn terminate(mut self) -> Duration {
         let start = Instant::now();
@@ -171,6 +233,7 @@ pub(crate) async fn make(test: &str) -> Option<Bed> {
         kubeconfig: plane.kubeconfig.clone(),
         operators: Vec::new(),
         user: None,
+        proxied: None,
     };
     bed.make_namespace(&bed.namespace).await;
     bed.make_namespace(&bed.system).await;
@@ -234,38 +297,84 @@ impl Bed {
 
     /// An operator of that name, that says it lives in `system`.
     pub(crate) fn operator(&self, name: &str, system: &str) -> Operator {
-        // Free now, and nobody else here asks for it in the next moment.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let directory = tempfile::tempdir().unwrap().keep();
-        let log = directory.join("log");
-        let kubeconfig = match &self.user {
-            None => self.kubeconfig.clone(),
-            Some(user) => {
+        self.launch(name, system).start()
+    }
+
+    /// As [`Bed::operator`], of the install of that name.
+    pub(crate) fn operator_of(&self, install: &str, name: &str) -> Operator {
+        let mut launch = self.launch(name, &self.system);
+        launch.install = Some(install.to_owned());
+        launch.start()
+    }
+
+    /// Starts an operator that is started again whenever it ends, as a
+    /// Deployment would.
+    pub(crate) fn start_kept_alive(&self) -> KeptAlive {
+        let launch = self.launch("kept-alive", &self.system);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let keeper = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let mut operator = launch.start();
+                while operator.process.try_wait().unwrap().is_none()
+                    && !stopped.load(Ordering::Relaxed)
+                {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                // Its Lease is free at once where it ends well.
+                if operator.process.try_wait().unwrap().is_none() {
+                    let pid = operator.process.id().to_string();
+                    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+                    operator.process.wait().unwrap();
+                }
+            }
+        });
+        KeptAlive {
+            stop,
+            keeper: Some(keeper),
+        }
+    }
+
+    /// Later operators call the API server by way of `proxy`.
+    pub(crate) fn call_through(&mut self, proxy: SocketAddr) {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+            "clusters": [{"name": "proxy", "cluster": {"server": format!("http://{proxy}")}}],
+            "users": [{"name": "proxy", "user": {}}],
+            "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
+        });
+        let path = tempfile::tempdir().unwrap().keep().join("kubeconfig");
+        std::fs::write(&path, config.to_string()).unwrap();
+        self.proxied = Some(path);
+    }
+
+    /// Later operators call the API server itself.
+    pub(crate) fn call_directly(&mut self) {
+        self.proxied = None;
+    }
+
+    fn launch(&self, name: &str, system: &str) -> Launch {
+        let kubeconfig = match (&self.proxied, &self.user) {
+            (Some(proxied), _) => proxied.clone(),
+            (None, None) => self.kubeconfig.clone(),
+            (None, Some(user)) => {
                 let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
                 let mut config: serde_norway::Value = serde_norway::from_str(&text).unwrap();
                 for entry in config["users"].as_sequence_mut().unwrap() {
                     entry["user"]["as"] = user.as_str().into();
                 }
-                let path = directory.join("kubeconfig");
+                let path = tempfile::tempdir().unwrap().keep().join("kubeconfig");
                 std::fs::write(&path, serde_norway::to_string(&config).unwrap()).unwrap();
                 path
             }
         };
-        let process = Command::new(env!("CARGO_BIN_EXE_stockpipe-operator"))
-            .args(["--watch-namespace", &self.namespace])
-            .args(["--workers-image", "stockpipe:0.1.0"])
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .env("POD_NAME", name)
-            .env("POD_NAMESPACE", system)
-            .env("KUBECONFIG", kubeconfig)
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Operator { process, port, log }
+        Launch {
+            kubeconfig,
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+            system: system.to_owned(),
+            install: None,
+        }
     }
 
     /// Makes a pipeline of that name with that spec.

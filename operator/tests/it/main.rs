@@ -8,7 +8,12 @@
 
 mod bed;
 mod children;
+mod crawl;
 mod deletion;
+mod faults;
+mod fence;
 mod leadership;
+mod numbers;
 mod permissions;
+mod proxy;
 mod runs;

@@ -33,9 +33,15 @@ async fn grant(bed: &Bed, namespace: &str, rules: Vec<Value>) {
 fn rules(but: &str) -> Vec<Value> {
     PERMISSIONS
         .iter()
-        .filter(|(_, resource, _)| *resource != but)
-        .map(|(group, resource, verbs)| {
-            json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+        .filter(|permission| permission.resource != but)
+        .map(|permission| {
+            let mut rule = json!({
+                "apiGroups": [permission.group], "resources": [permission.resource], "verbs": permission.verbs,
+            });
+            if let Some(name) = permission.name {
+                rule["resourceNames"] = json!([name]);
+            }
+            rule
         })
         .collect()
 }
@@ -106,4 +112,18 @@ async fn a_missing_permission_is_named_and_nothing_is_tried() {
         .running(operator)
         .count("stockpipe_operator_writes_total");
     assert_eq!(writes, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_it_may_not_write_is_told_from_one_that_is_missing() {
+    let mut bed = bed!("monitoring");
+    bed.define_monitoring().await;
+    grant(&bed, &bed.namespace, rules("")).await;
+    may_lead(&bed).await;
+    bed.act_as(USER);
+    bed.start();
+    let mut spec = smallest("monitoring");
+    spec["monitoring"] = json!({"prometheus": {"podMonitor": true}});
+    bed.apply("demo", spec).await;
+    bed.until_reason("demo", "Monitored", "Forbidden").await;
 }

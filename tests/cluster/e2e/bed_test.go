@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,9 @@ type bed struct {
 	kube       *kubernetes.Clientset
 	dyn        *dynamic.DynamicClient
 	dir        string // of the testcluster; empty where the cluster is someone's
+
+	installing sync.Mutex
+	installed  bool
 }
 
 // group is where StockPipelines are served.
@@ -35,26 +39,35 @@ const group = "stockpipe.dev"
 
 // Resources that the stories look at.
 var (
-	pipelines    = schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: "stockpipelines"}
-	pods         = corev1.SchemeGroupVersion.WithResource("pods")
-	configMaps   = corev1.SchemeGroupVersion.WithResource("configmaps")
-	services     = corev1.SchemeGroupVersion.WithResource("services")
-	deployments  = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	statefulSets = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
-	jobs         = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
-	cronJobs     = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}
-	leases       = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
-	nodes        = corev1.SchemeGroupVersion.WithResource("nodes")
-	definitions  = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	pipelines         = schema.GroupVersionResource{Group: group, Version: "v1alpha1", Resource: "stockpipelines"}
+	pods              = corev1.SchemeGroupVersion.WithResource("pods")
+	configMaps        = corev1.SchemeGroupVersion.WithResource("configmaps")
+	services          = corev1.SchemeGroupVersion.WithResource("services")
+	deployments       = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	statefulSets      = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}
+	jobs              = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "jobs"}
+	cronJobs          = schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: "cronjobs"}
+	leases            = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	nodes             = corev1.SchemeGroupVersion.WithResource("nodes")
+	namespaces        = corev1.SchemeGroupVersion.WithResource("namespaces")
+	serviceAccounts   = corev1.SchemeGroupVersion.WithResource("serviceaccounts")
+	networkPolicies   = schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}
+	disruptionBudgets = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
+	podMonitors       = schema.GroupVersionResource{Group: "monitoring.coreos.com", Version: "v1", Resource: "podmonitors"}
+	prometheusRules   = schema.GroupVersionResource{Group: "monitoring.coreos.com", Version: "v1", Resource: "prometheusrules"}
+	definitions       = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
 // started are the testclusters to take down at the end.
-var started []string
+var started struct {
+	sync.Mutex
+	dirs []string
+}
 
 // takeDown ends them. Their logs stay where something failed.
 func takeDown(failed bool) error {
 	var errs []error
-	for _, dir := range started {
+	for _, dir := range started.dirs {
 		_, err := run(testcluster(), "down", "--dir", dir)
 		if err == nil && !failed {
 			err = os.RemoveAll(dir)
@@ -110,13 +123,17 @@ func up(args ...string) (*bed, error) {
 	if err != nil {
 		return nil, err
 	}
-	started = append(started, dir)
+	started.Lock()
+	started.dirs = append(started.dirs, dir)
+	started.Unlock()
+	began := time.Now()
 	if _, err := run(testcluster(), append([]string{"up", "--dir", dir}, args...)...); err != nil {
 		return nil, err
 	}
 	b, err := connect(filepath.Join(dir, "kubeconfig"))
 	if err == nil {
 		b.dir = dir
+		took("a testcluster is up", time.Since(began))
 	}
 	return b, err
 }
@@ -135,36 +152,42 @@ func connect(kubeconfig string) (*bed, error) {
 	return b, err
 }
 
-// shared is the cluster with nodes that most stories run on, one after another.
-var shared = sync.OnceValues(func() (*bed, error) {
-	// Both, so that a KUBECONFIG that happens to be set gets no pipelines.
-	if kubeconfig := os.Getenv("KUBECONFIG"); kubeconfig != "" && os.Getenv("STOCKPIPE_IMAGE") != "" {
-		return connect(kubeconfig)
-	}
-	archive := os.Getenv("STOCKPIPE_IMAGE_ARCHIVE")
-	if archive == "" {
-		return nil, errors.New("set STOCKPIPE_IMAGE_ARCHIVE to the archive that scripts/image made, or KUBECONFIG and STOCKPIPE_IMAGE")
-	}
-	return up("--audit", "--image", archive)
-})
+// given tells whether the stories run on someone's cluster. Both are asked for, so that a KUBECONFIG that happens to be
+// set gets no pipelines.
+func given() bool { return os.Getenv("KUBECONFIG") != "" && os.Getenv("STOCKPIPE_IMAGE") != "" }
 
-func cluster(t *testing.T) *bed {
-	t.Helper()
-	b, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+// place is a cluster that comes up when the first story asks for it.
+type place struct {
+	once sync.Once
+	bed  *bed
+	err  error
 }
 
-// ofOurs is the shared cluster, where the story does what only a testcluster can.
-func ofOurs(t *testing.T) *bed {
+func (p *place) cluster(t *testing.T) *bed {
 	t.Helper()
-	if b := cluster(t); b.dir != "" {
-		return b
+	p.once.Do(func() {
+		archive := os.Getenv("STOCKPIPE_IMAGE_ARCHIVE")
+		switch {
+		case given():
+			p.bed, p.err = connect(os.Getenv("KUBECONFIG"))
+		case archive == "":
+			p.err = errors.New("set STOCKPIPE_IMAGE_ARCHIVE to the archive that scripts/image made, or KUBECONFIG and STOCKPIPE_IMAGE")
+		default:
+			p.bed, p.err = up("--audit", "--image", archive)
+		}
+	})
+	if p.err != nil {
+		t.Fatal(p.err)
 	}
-	t.Skip("needs a testcluster: this one was given by KUBECONFIG")
-	return nil
+	return p.bed
+}
+
+// ours skips what only a testcluster can.
+func (b *bed) ours(t *testing.T) {
+	t.Helper()
+	if b.dir == "" {
+		t.Skip("needs a testcluster: this one was given by KUBECONFIG")
+	}
 }
 
 // control stops, starts or freezes a component of a testcluster.
@@ -173,6 +196,23 @@ func (b *bed) control(t *testing.T, verb, component string) {
 	if _, err := run(testcluster(), verb, "--dir", b.dir, component); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// takeAway stops or freezes a component until back is called, and in any case until the test ends: a story that fails
+// leaves the cluster alive for the others.
+func (b *bed) takeAway(t *testing.T, verb, component string) (back func()) {
+	t.Helper()
+	b.control(t, verb, component)
+	away := true
+	back = func() {
+		t.Helper()
+		if away {
+			away = false
+			b.control(t, "start", component)
+		}
+	}
+	t.Cleanup(back)
+	return back
 }
 
 // helm runs helm on the cluster.

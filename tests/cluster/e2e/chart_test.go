@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +16,6 @@ import (
 const (
 	release  = "stockpipe"
 	operator = "stockpipe" // the Deployment, and the namespace that it is in
-)
-
-var (
-	installing sync.Mutex
-	installed  bool
 )
 
 // repositoryAndTag of the image that the stories run.
@@ -49,13 +43,14 @@ func repositoryAndTag(t *testing.T) (string, string) {
 // install installs the chart with its local cloud, as the guide says, once.
 func (b *bed) install(t *testing.T) {
 	t.Helper()
-	installing.Lock()
-	defer installing.Unlock()
-	if installed {
+	b.installing.Lock()
+	defer b.installing.Unlock()
+	if b.installed {
 		return
 	}
 	repository, tag := repositoryAndTag(t)
 	b.namespace(t, operator)
+	b.defineMonitoring(t)
 	began := time.Now()
 	defer func() {
 		if t.Failed() {
@@ -65,8 +60,8 @@ func (b *bed) install(t *testing.T) {
 	b.helm(t, "upgrade", "--install", release, filepath.Join(root(), "charts", "stockpipe"), "-n", operator, "--wait", "--timeout", "4m",
 		"--set", "image.repository="+repository, "--set", "image.tag="+tag, "--set", "workers.image.tag="+tag,
 		"--set", "localCloud.enabled=true", "--set", "localCloud.storage.size=2Gi")
-	t.Logf("helm install --wait took %v", time.Since(began).Round(10*time.Millisecond))
-	installed = true
+	took("helm install --wait", time.Since(began))
+	b.installed = true
 }
 
 // sample is the pipeline that the chart's notes show.
@@ -124,14 +119,6 @@ func (b *bed) explain(t *testing.T, namespace string) {
 	}
 }
 
-// story prepares a cluster with the operator.
-func story(t *testing.T) *bed {
-	t.Helper()
-	b := cluster(t)
-	b.install(t)
-	return b
-}
-
 // withPipeline runs the sample under a name of its own, changed by edit, until it
 // is Ready; it is deleted when the story ends, and explained before if that failed.
 func (b *bed) withPipeline(t *testing.T, name string, edit func(*unstructured.Unstructured)) *unstructured.Unstructured {
@@ -155,6 +142,16 @@ func (b *bed) withPipeline(t *testing.T, name string, edit func(*unstructured.Un
 		b.awaitGone(t, 2*time.Minute, name+" is deleted", pipelines, o.GetNamespace(), named(name))
 		b.awaitGone(t, 2*time.Minute, "its pods are gone", pods, o.GetNamespace(), labelled("stockpipe.dev/pipeline="+name))
 	})
-	b.awaitOne(t, 4*time.Minute, name+" is Ready", pipelines, o.GetNamespace(), name, hasCondition("Ready", "True"))
+	b.awaitFirstReady(t, o)
 	return o
+}
+
+// awaitFirstReady waits for a pipeline that was just applied.
+func (b *bed) awaitFirstReady(t *testing.T, o *unstructured.Unstructured) {
+	t.Helper()
+	began := time.Now()
+	b.awaitOne(t, 4*time.Minute, o.GetName()+" is Ready", pipelines, o.GetNamespace(), o.GetName(), hasCondition("Ready", "True"))
+	if text(o, "spec", "suspend") != "true" {
+		took("apply → Ready", time.Since(began))
+	}
 }

@@ -33,8 +33,7 @@ func report(o *unstructured.Unstructured, name string) map[string]any {
 	return nil
 }
 
-func oneChartAndOneFile(t *testing.T) {
-	b := story(t)
+func oneChartAndOneFile(t *testing.T, b *bed) {
 	t.Run("helm test passes", func(t *testing.T) { b.helm(t, "test", release, "-n", operator, "--timeout", "2m") })
 
 	p := b.withPipeline(t, "first", func(o *unstructured.Unstructured) {
@@ -43,6 +42,7 @@ func oneChartAndOneFile(t *testing.T) {
 			"name": "minutely", "builtin": "daily-ohlcv", "interval": "Minute", "dataDate": "Previous",
 			"schedule": map[string]any{"cron": "* * * * *"},
 		}}, "spec", "reports")
+		set(t, o, map[string]any{"schedule": map[string]any{"cron": "* * * * *"}}, "spec", "catalog", "crawler")
 	})
 	namespace, name := p.GetNamespace(), p.GetName()
 
@@ -56,6 +56,16 @@ func oneChartAndOneFile(t *testing.T) {
 	})
 
 	t.Run("its report runs, and the status tells the run", func(t *testing.T) { reportRuns(t, b, namespace, name) })
+
+	t.Run("its crawl runs, and the status tells the crawl", func(t *testing.T) {
+		b.awaitOne(t, 3*time.Minute, "the crawl's schedule fires, and the status tells the crawl", pipelines, namespace, name, func(o *unstructured.Unstructured) string {
+			last, _, _ := unstructured.NestedMap(o.Object, "status", "catalog", "lastCrawl")
+			if partitions, _ := last["partitions"].(int64); last["state"] != "Succeeded" || partitions == 0 {
+				return fmt.Sprintf("no crawl that found partitions yet: %v", last)
+			}
+			return hasCondition("Cataloged", "True")(o)
+		})
+	})
 
 	t.Run("each of its Jobs is a slot of the schedule, and none is made twice", func(t *testing.T) {
 		list, err := b.dyn.Resource(jobs).Namespace(namespace).List(context.Background(), labelled("stockpipe.dev/report=minutely"))

@@ -24,8 +24,7 @@ func (b *bed) annotate(t *testing.T, p *unstructured.Unstructured, key string, v
 	}
 }
 
-func operatorsHandsOn(t *testing.T) {
-	b := story(t)
+func operatorsHandsOn(t *testing.T, b *bed) {
 	p := b.withPipeline(t, "handled", func(o *unstructured.Unstructured) {
 		set(t, o, []any{map[string]any{
 			"name": "ticks", "sql": map[string]any{"query": "SELECT count(*) AS ticks FROM {{table}} WHERE {{where}}"}, "interval": "Hour", "dataDate": "Previous",

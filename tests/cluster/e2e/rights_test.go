@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,43 +21,70 @@ type event struct {
 	Verb, RequestURI string
 	User             struct{ Username string }
 	ObjectRef        *struct{ Resource, Namespace, Name, APIGroup, Subresource string }
-	ResponseStatus   struct{ Code int }
+	ResponseStatus   struct {
+		Code    int
+		Message string
+	}
+	SourceIPs []string
+
+	RequestReceivedTimestamp time.Time
 }
 
-// audit is what one user asked the API server for.
-func (b *bed) audit(t *testing.T, user string) []event {
+// writing are the verbs that change something.
+var writing = []string{"create", "update", "patch", "delete", "deletecollection"}
+
+// eachEvent tells all that the API server was asked for.
+func (b *bed) eachEvent(t *testing.T, tell func(event)) {
 	t.Helper()
 	log, err := os.Open(filepath.Join(b.dir, "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	var events []event
 	lines := bufio.NewScanner(log)
 	for lines.Buffer(nil, 4<<20); lines.Scan(); {
 		var e event
 		// The last line may be half written.
-		if json.Unmarshal(lines.Bytes(), &e) == nil && e.User.Username == user {
-			events = append(events, e)
+		if json.Unmarshal(lines.Bytes(), &e) == nil {
+			tell(e)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// audit is what one user asked the API server for.
+func (b *bed) audit(t *testing.T, user string) []event {
+	t.Helper()
+	var events []event
+	b.eachEvent(t, func(e event) {
+		if e.User.Username == user {
+			events = append(events, e)
+		}
+	})
 	return events
 }
 
-// allows tells whether a rule is one that a request needs.
-func allows(rule rbacv1.PolicyRule, e event) bool {
+// uses tells whether a request needs the right to a verb on a resource. An apply that makes an object needs two.
+func uses(e event, rule rbacv1.PolicyRule, resource, verb string) bool {
 	if e.ObjectRef == nil {
 		return false
 	}
-	resource := e.ObjectRef.Resource
+	of := e.ObjectRef.Resource
 	if e.ObjectRef.Subresource != "" {
-		resource += "/" + e.ObjectRef.Subresource
+		of += "/" + e.ObjectRef.Subresource
 	}
-	return slices.Contains(rule.APIGroups, e.ObjectRef.APIGroup) && slices.Contains(rule.Resources, resource) &&
-		slices.Contains(rule.Verbs, e.Verb) && (len(rule.ResourceNames) == 0 || slices.Contains(rule.ResourceNames, e.ObjectRef.Name))
+	made := verb == "create" && e.Verb == "patch" && e.ResponseStatus.Code == http.StatusCreated
+	return of == resource && (e.Verb == verb || made) && slices.Contains(rule.APIGroups, e.ObjectRef.APIGroup) &&
+		(len(rule.ResourceNames) == 0 || slices.Contains(rule.ResourceNames, e.ObjectRef.Name))
+}
+
+// unusable are rights that the operator needs and no story can have it use.
+var unusable = map[string]string{
+	"update stockpipelines/finalizers": "only the admission plugin that guards ownerReferences asks for it, and OpenShift alone has that on",
+	"delete networkpolicies":           "each pipeline has one for as long as it lives: only that of an earlier version could be one too many",
+	"delete poddisruptionbudgets":      "as above",
 }
 
 // rules are what a service account may do, by Roles and ClusterRoles bound to it.
@@ -100,43 +129,125 @@ func (b *bed) rules(t *testing.T, namespace, account string) []rbacv1.PolicyRule
 	return rules
 }
 
-func rightsAreUsed(t *testing.T) {
-	ofOurs(t)
-	b := story(t)
-	events := b.audit(t, "system:serviceaccount:"+operator+":"+operator)
-	if len(events) < 50 {
-		t.Fatalf("the operator made %d requests: is the log about another?", len(events))
+// installs are the operators that the stories install, by their service accounts.
+var installs = map[string]string{
+	operator:           "system:serviceaccount:" + operator + ":" + operator,
+	"stockpipe-team":   "system:serviceaccount:stockpipe-team:team-stockpipe",
+	"stockpipe-second": "system:serviceaccount:stockpipe-second:second-stockpipe",
+}
+
+// refused asserts that an install was refused nothing, but what Kubernetes takes from under it: in a namespace that is
+// being deleted nothing can be made, and the Role in it goes; and an uninstall takes the bindings before the pods end.
+func (b *bed) refused(t *testing.T, install, user string) (requests int) {
+	t.Helper()
+	gone := map[string]time.Time{}
+	var uninstalled time.Time
+	b.eachEvent(t, func(e event) {
+		if e.Verb != "delete" || e.ObjectRef == nil || strings.HasPrefix(e.User.Username, "system:serviceaccount:") {
+			return
+		}
+		switch {
+		case e.ObjectRef.Resource == "namespaces":
+			gone[e.ObjectRef.Name] = e.RequestReceivedTimestamp
+		case install != operator && uninstalled.IsZero() && e.ObjectRef.Resource == "rolebindings" &&
+			(e.ObjectRef.Namespace == install || strings.Contains(e.ObjectRef.Name, "."+install+".")):
+			uninstalled = e.RequestReceivedTimestamp
+		}
+	})
+	ending := 0
+	for _, e := range b.audit(t, user) {
+		requests++
+		if e.ResponseStatus.Code != http.StatusForbidden {
+			continue
+		}
+		at := e.RequestReceivedTimestamp
+		deleted, is := gone[namespaceOf(e)]
+		if is && at.After(deleted) || !uninstalled.IsZero() && at.After(uninstalled) {
+			ending++
+			continue
+		}
+		t.Errorf("%s was refused: %s %s: %s", user, e.Verb, e.RequestURI, e.ResponseStatus.Message)
 	}
-	for _, e := range events {
-		if e.ResponseStatus.Code == 403 {
-			t.Errorf("refused: %s %s", e.Verb, e.RequestURI)
+	if ending > 0 {
+		note("requests of the install in %s that were refused as its namespace, or it, was being taken away: %d", install, ending)
+	}
+	return requests
+}
+
+func namespaceOf(e event) string {
+	if e.ObjectRef == nil {
+		return ""
+	}
+	return e.ObjectRef.Namespace
+}
+
+func rightsAreUsed(t *testing.T) {
+	var events []event
+	var rules []rbacv1.PolicyRule
+	requests := map[string]int{}
+	for _, b := range beds() {
+		b.ours(t)
+		for install, user := range installs {
+			requests[install] += b.refused(t, install, user)
+		}
+		events = append(events, b.audit(t, installs[operator])...)
+		rules = b.rules(t, operator, operator)
+		b.restricted(t)
+	}
+	for install, n := range requests {
+		if n < 50 {
+			t.Errorf("the install in %s made %d requests: were all stories told before?", install, n)
 		}
 	}
-	rules := b.rules(t, operator, operator)
 	if len(rules) == 0 {
 		t.Fatal("no Role is bound to the operator")
 	}
 	for _, rule := range rules {
-		if slices.Contains(rule.Resources, "secrets") {
-			t.Errorf("a Role names Secrets: %v", rule)
-		}
-		// Its definitions are not on this cluster.
-		if slices.Equal(rule.APIGroups, []string{"monitoring.coreos.com"}) {
-			continue
-		}
-		// Only the admission plugin that guards ownerReferences asks for it, and OpenShift alone has that on.
-		if slices.Equal(rule.Resources, []string{"stockpipelines/finalizers"}) {
-			continue
-		}
-		if !slices.ContainsFunc(events, func(e event) bool { return allows(rule, e) }) {
-			t.Errorf("nobody used the right to %s %s of %q", strings.Join(rule.Verbs, ", "), strings.Join(rule.Resources, ", "), strings.Join(rule.APIGroups, ", "))
+		for _, resource := range rule.Resources {
+			for _, verb := range rule.Verbs {
+				right := verb + " " + resource
+				used := slices.ContainsFunc(events, func(e event) bool { return uses(e, rule, resource, verb) })
+				why, excused := unusable[right]
+				switch {
+				case resource == "secrets" || verb == "*" || resource == "*":
+					t.Errorf("a Role has the right to %s", right)
+				case !used && !excused:
+					t.Errorf("nobody used the right to %s of %q: let a story use it, or take it from the Role", right, rule.APIGroups)
+				case used && excused:
+					t.Errorf("somebody used the right to %s, which cannot be used as %s", right, why)
+				}
+			}
 		}
 	}
 	writes := 0
 	for _, e := range events {
-		if !slices.Contains([]string{"get", "list", "watch"}, e.Verb) {
+		if slices.Contains(writing, e.Verb) {
 			writes++
 		}
 	}
-	t.Logf("%d requests of the operator, %d of them writes", len(events), writes)
+	note("requests of the operator: %d, of them writes: %d", len(events), writes)
+}
+
+// restricted asserts that Pod Security's "restricted" is enforced wherever pods run, but for Kubernetes' own.
+func (b *bed) restricted(t *testing.T) {
+	t.Helper()
+	ctx := context.Background()
+	list, err := b.kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{"kube-system": true}
+	for _, pod := range list.Items {
+		if seen[pod.Namespace] {
+			continue
+		}
+		seen[pod.Namespace] = true
+		n, err := b.kube.CoreV1().Namespaces().Get(ctx, pod.Namespace, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+			t.Errorf("pods run in %s, which enforces %q", n.Name, n.Labels["pod-security.kubernetes.io/enforce"])
+		}
+	}
 }

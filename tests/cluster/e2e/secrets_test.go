@@ -13,21 +13,14 @@ import (
 // restarts counts the restarts of a pipeline's long-running workers, by pod.
 func (b *bed) restarts(t *testing.T, namespace, pipeline string) map[string]int32 {
 	t.Helper()
-	list, err := b.kube.CoreV1().Pods(namespace).List(context.Background(), metav1.ListOptions{LabelSelector: "stockpipe.dev/pipeline=" + pipeline + ",app.kubernetes.io/component in (produce,land,analyze)"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	counts := map[string]int32{}
-	for _, pod := range list.Items {
-		for _, c := range pod.Status.ContainerStatuses {
-			counts[pod.Name] = c.RestartCount
-		}
+	for pod, w := range b.workers(t, namespace, pipeline) {
+		counts[pod] = w.restarts
 	}
 	return counts
 }
 
-func secretsRotate(t *testing.T) {
-	b := story(t)
+func secretsRotate(t *testing.T, b *bed) {
 	ctx := context.Background()
 	secrets := b.kube.CoreV1().Secrets(operator)
 	cloud, err := secrets.Get(ctx, release+"-local-cloud-keys", metav1.GetOptions{})

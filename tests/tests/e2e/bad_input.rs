@@ -47,7 +47,7 @@ const FREE: [&str; 6] = [
 ];
 
 /// `stockpipe up FILE` on free ports, which is expected to end by itself.
-fn up_fails(home: &Path, args: &[&str]) -> Output {
+pub(crate) fn up_fails(home: &Path, args: &[&str]) -> Output {
     stockpipe(home, &[&["up"], args, &FREE, &["--for", "60s"]].concat())
 }
 

@@ -1,6 +1,8 @@
 //! The same workers against parts that we did not write: Apache Kafka, and an
 //! S3 and Glue of others. The audit shares no code with us.
 
+mod formats;
+
 use serde_json::{Value, json};
 use stockpipe_tests::process::until;
 use stockpipe_tests::python;
@@ -11,7 +13,7 @@ use crate::tier;
 
 const TICKS: u64 = 300_000;
 
-fn enabled() -> bool {
+pub(crate) fn enabled() -> bool {
     tier::runs("STOCKPIPE_REAL", "make test-real")
 }
 
@@ -36,13 +38,13 @@ fn audit(pipeline: &Pipeline, expect: u64) -> Value {
 }
 
 /// Produces and lands at least [`TICKS`], then audits twice.
-fn ticks_land_exactly_once(
+pub(crate) fn ticks_land_exactly_once(
     name: &str,
     services: &Services,
     format: &str,
     compression: &str,
     protocol: &str,
-) {
+) -> Pipeline {
     let start = jiff::Zoned::now()
         .with_time_zone(jiff::tz::TimeZone::UTC)
         .date()
@@ -78,6 +80,7 @@ fn ticks_land_exactly_once(
     let ours = pipeline.assert_verified();
     let theirs = audit(&pipeline, TICKS);
     println!("{name}: {theirs}\nverify: {ours:?}");
+    pipeline
 }
 
 #[test]

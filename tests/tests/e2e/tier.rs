@@ -9,6 +9,22 @@ pub(crate) fn runs(variable: &str, command: &str) -> bool {
     false
 }
 
+/// Whether the tests run as root, which some need; a loud skip where they do not.
+///
+/// # Panics
+/// Where `STOCKPIPE_ALL_TIERS` demands them.
+pub(crate) fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        assert!(
+            std::env::var_os("STOCKPIPE_ALL_TIERS").is_none(),
+            "not root, though every tier must run"
+        );
+        eprintln!("SKIPPED: this test mounts a file system, which needs root");
+    }
+    is_root
+}
+
 /// The folder of real prices, or a loud skip.
 ///
 /// # Panics

@@ -75,9 +75,25 @@ fn a_newcomer_sees_a_market_land_and_asks_it_questions() {
         "{rows} rows"
     );
 
+    let top = stockpipe(home.path(), &["top"]);
+    let seen = text(&top);
+    assert!(top.status.success(), "{seen}");
+    for part in ["pipeline   quickstart", "report     Report daily-ohlcv"] {
+        assert!(seen.contains(part), "`{part}` is not in\n{seen}");
+    }
+    let top = stockpipe(home.path(), &["top", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&top.stdout).expect("one JSON document");
+    assert_eq!(told["workers"][0]["role"], "produce", "{told}");
+
     up.signal(Signal::INT);
     assert!(up.wait().success(), "{}", up.output());
     assert!(up.output().contains("rows landed in"), "{}", up.output());
+    let top = stockpipe(home.path(), &["top"]);
+    let seen = text(&top);
+    assert!(
+        !top.status.success() && seen.contains("start a pipeline with `stockpipe up`"),
+        "{seen}"
+    );
 
     // Stopped, the lake still answers, and the audit agrees.
     let verify = stockpipe(home.path(), &["verify"]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use stockpipe_market::bars::{Interval, Turnover};
-use stockpipe_market::tick::{Kind, Price};
+use stockpipe_market::tick::{Kind, Price, Updates};
 use stockpipe_market::view::TickView;
 
 use super::rate::SymbolRate;
@@ -92,7 +92,8 @@ impl Instrument {
                 self.ask = tick.ask_price;
             }
             Kind::Bar => self.bar(tick, limits),
-            // Openings and closings tell nothing that the page shows of a symbol.
+            // States, auctions, corrections, corporate actions and gaps tell nothing that the page
+            // shows of a symbol.
             _ => {}
         }
     }
@@ -112,16 +113,22 @@ impl Instrument {
         let Some(price) = tick.price else {
             return;
         };
+        let updates = Updates::of(tick.flags);
+        let size = tick.size.filter(|_| updates.volume);
+        if let Some(size) = size {
+            self.turnover.add(price, size);
+        }
+        // What is no last price is in no bar of the page, and no point of its line.
+        if !updates.last {
+            return;
+        }
         self.last = Some(price);
         self.open.get_or_insert(price);
         self.trace.at(tick.ts_event_ns, price);
-        if let Some(size) = tick.size {
-            self.turnover.add(price, size);
-        }
         self.seconds
-            .trade(tick.ts_event_ns, price, tick.size, limits.seconds);
+            .trade(tick.ts_event_ns, price, size, limits.seconds);
         self.minutes
-            .trade(tick.ts_event_ns, price, tick.size, limits.minutes);
+            .trade(tick.ts_event_ns, price, size, limits.minutes);
     }
 
     fn bar(&mut self, tick: &TickView<'_>, limits: BarLimits) {
@@ -199,6 +206,26 @@ mod tests {
         seconds: 60,
         minutes: 60,
     };
+
+    #[test]
+    fn a_trade_that_is_no_last_price_counts_in_the_volume_alone() {
+        let mut instrument = Instrument::new(date(2026, 11, 20));
+        let trade = |second, price: &str, flags| {
+            let mut tick = tick(Kind::Trade, 20, second);
+            tick.price = Some(price.parse().unwrap());
+            tick.size = Some(Size::whole(10));
+            tick.flags = flags;
+            tick
+        };
+        let odd = Some(stockpipe_market::tick::flags_of("I"));
+        for tick in [trade(1, "10", None), trade(2, "99", odd)] {
+            instrument.tick(&TickView::from(&tick), 0, 0, LIMITS);
+        }
+        let figures = instrument.figures(0);
+        assert_eq!(figures.last, Some("10".parse().unwrap()));
+        assert_eq!(figures.volume, Size::whole(20));
+        assert_eq!(instrument.seconds().bars().len(), 1);
+    }
 
     fn tick(kind: Kind, day: i8, second: i64) -> Tick {
         Tick::new(

@@ -142,6 +142,7 @@ fn pipeline_info(pipeline: &Pipeline) -> PipelineInfo {
         badge: match pipeline.source {
             Source::Simulated { .. } => Badge::Simulated,
             Source::Replay { .. } => Badge::Replay,
+            Source::Live(_) => Badge::Live,
         },
         calendar: pipeline.market.calendar.clone(),
         topic: pipeline.kafka.topic.name.clone(),

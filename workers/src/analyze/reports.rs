@@ -170,7 +170,7 @@ mod tests {
 
     use jiff::civil::date;
     use jiff::tz::TimeZone;
-    use stockpipe_crds::pipeline::{DataDate, Interval, ReportQuery, Schedule};
+    use stockpipe_crds::pipeline::{BuiltinReport, DataDate, Interval, ReportQuery, Schedule};
     use stockpipe_crds::run_record::RunError;
 
     use super::*;
@@ -178,7 +178,7 @@ mod tests {
     fn report() -> Report {
         Report {
             name: "daily-ohlcv".into(),
-            query: ReportQuery::DailyOhlcv,
+            query: ReportQuery::Builtin(BuiltinReport::DailyOhlcv),
             interval: Interval::Session,
             data_date: DataDate::Session,
             schedule: Some(Schedule {

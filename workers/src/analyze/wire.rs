@@ -34,6 +34,8 @@ pub enum Badge {
     Simulated,
     /// Recorded, played again.
     Replay,
+    /// As they come from a feed.
+    Live,
 }
 
 /// The market as a whole.

@@ -89,14 +89,7 @@ pub async fn verify(ctx: &Context) -> Result<AuditReport, AuditError> {
     let ledger = Ledger::open(store.clone(), &owner.lake_id);
     let mut findings = Findings::default();
 
-    let mut cut = Vec::new();
-    for topic_id in ledger.topics().await? {
-        for partition in ledger.partitions(topic_id).await? {
-            if let Some(tip) = ledger.exact_tip(topic_id, partition).await? {
-                cut.push((topic_id, partition, tip.end));
-            }
-        }
-    }
+    let cut = ends(&ledger).await?;
     let current = current_topic(ctx, &mut findings).await;
 
     let mut known = Known::new(&lake.prefix);
@@ -116,7 +109,14 @@ pub async fn verify(ctx: &Context) -> Result<AuditReport, AuditError> {
         }
         partitions.push(row);
     }
-    orphans::look(&store, &known, &mut findings).await?;
+    let unexplained = orphans::look(&store, &known).await?;
+    if !unexplained.is_empty() {
+        // The first claim of a partition may have landed meanwhile.
+        for (topic_id, partition, _) in ends(&ledger).await? {
+            known.begun(topic_id, partition);
+        }
+        orphans::tell(&store, &known, &unexplained, &mut findings);
+    }
     let whole = partitions
         .iter()
         .all(|p| p.base == 0 && p.losses.is_empty());
@@ -128,6 +128,19 @@ pub async fn verify(ctx: &Context) -> Result<AuditReport, AuditError> {
         sequences,
         findings,
     })
+}
+
+/// Every chain that has claims, and the last offset of them.
+async fn ends(ledger: &Ledger) -> Result<Vec<(Uuid, i32, i64)>, StoreError> {
+    let mut ends = Vec::new();
+    for topic_id in ledger.topics().await? {
+        for partition in ledger.partitions(topic_id).await? {
+            if let Some(tip) = ledger.exact_tip(topic_id, partition).await? {
+                ends.push((topic_id, partition, tip.end));
+            }
+        }
+    }
+    Ok(ends)
 }
 
 /// Id of the topic as Kafka has it now.

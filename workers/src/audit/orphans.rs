@@ -30,6 +30,13 @@ impl Known {
         self.ends.insert((topic_id8(topic_id), partition), end);
     }
 
+    /// Chain that may have begun since the audit did: then all of it is newer.
+    pub fn begun(&mut self, topic_id: Uuid, partition: i32) {
+        self.ends
+            .entry((topic_id8(topic_id), partition))
+            .or_insert(-1);
+    }
+
     /// A claim's file; whether no other claim has it.
     pub fn file(&mut self, key: &str) -> bool {
         self.keys.insert(hash(key))
@@ -57,27 +64,38 @@ impl Known {
     }
 }
 
-/// Lists the table and names every file without a claim.
-pub async fn look(store: &Store, known: &Known, findings: &mut Findings) -> Result<(), StoreError> {
+/// The keys of the table's files that nothing explains.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn look(store: &Store, known: &Known) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
     let mut pages = store.list(&format!("{}/", known.prefix));
     while let Some(page) = pages.next().await? {
-        for object in page {
-            // Consoles make empty objects to show folders.
-            let is_folder = object.key.ends_with('/') && object.size == 0;
-            if !is_folder && !known.explains(&object.key) {
-                findings.add(
-                    None,
-                    None,
-                    format!(
-                        "s3://{}/{} belongs to no claim: its rows are read and were never landed",
-                        store.bucket(),
-                        object.key
-                    ),
-                );
-            }
-        }
+        // Consoles make empty objects to show folders.
+        let is_folder = |key: &str, size| key.ends_with('/') && size == 0;
+        found.extend(
+            page.into_iter()
+                .filter(|object| !is_folder(&object.key, object.size))
+                .filter(|object| !known.explains(&object.key))
+                .map(|object| object.key),
+        );
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Names the files of `keys` that are still unexplained.
+pub fn tell(store: &Store, known: &Known, keys: &[String], findings: &mut Findings) {
+    for key in keys.iter().filter(|key| !known.explains(key)) {
+        findings.add(
+            None,
+            None,
+            format!(
+                "s3://{}/{key} belongs to no claim: its rows are read and were never landed",
+                store.bucket(),
+            ),
+        );
+    }
 }
 
 fn hash(key: &str) -> u64 {
@@ -109,6 +127,15 @@ mod tests {
             "t/dt=2026-11-20/copy of something.parquet",
         ] {
             assert!(!known.explains(orphan), "{orphan}");
+        }
+        // What is known of a chain stays; one that has begun since is newer in all its files.
+        known.begun(topic, 2);
+        known.begun(topic, 3);
+        for (key, explained) in [
+            ("t/dt=2026-11-20/1b2c3d4e-2-50-98-0.parquet", false),
+            ("t/dt=2026-11-20/1b2c3d4e-3-0-120-0.parquet", true),
+        ] {
+            assert_eq!(known.explains(key), explained, "{key}");
         }
     }
 }

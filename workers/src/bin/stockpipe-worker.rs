@@ -11,7 +11,7 @@ use stockpipe_workers::worker;
 #[derive(Parser)]
 #[command(name = "stockpipe-worker", version)]
 struct Args {
-    /// What to do: provision, produce, land, analyze, report, teardown; or `failpoints`, which lists them.
+    /// What to do: provision, produce, land, analyze, report, crawl, teardown; or `failpoints`, which lists them.
     role: String,
     /// The StockPipeline file; every address in it must be named.
     #[arg(long, default_value = "/etc/stockpipe/pipeline.yaml")]

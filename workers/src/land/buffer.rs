@@ -13,14 +13,12 @@ use stockpipe_market::json;
 use stockpipe_market::view::TickView;
 use uuid::Uuid;
 
+use super::encode;
 use super::encoders::{Encoders, Encoding};
 use super::memory::Load;
 use super::roll::Gathered;
 use crate::kafka::{HEARTBEAT, KIND_HEADER};
 use crate::ledger::{LastRecord, Layout, Period};
-
-/// Guess of a row's bytes in a file, before the first row group tells.
-const GUESSED_ROW_BYTES: u64 = 32;
 
 /// What is the same for every range of a partition.
 pub struct Scope {
@@ -213,7 +211,11 @@ impl Buffer {
         Gathered {
             records: self.tally.records,
             rows: self.tally.rows,
-            bytes: self.files.iter().map(OpenFile::estimated_bytes).sum(),
+            bytes: self
+                .files
+                .iter()
+                .map(|file| file.estimated_bytes(&self.scope.layout))
+                .sum(),
             age: self
                 .opened
                 .map_or(Duration::ZERO, |at| now.saturating_duration_since(at)),
@@ -235,9 +237,12 @@ impl Buffer {
         let value = message.payload();
         let taken = match (kind_of(message), value) {
             (Kind::Tick, Some(json)) => match json::view(json) {
-                Ok(tick) => match self.push_tick(&tick) {
-                    Pushed::Taken => Ok(()),
-                    Pushed::Full => return Pushed::Full,
+                Ok(tick) => match encode::unwritable(&self.scope.layout, &tick) {
+                    Some(why) => Err(why),
+                    None => match self.push_tick(&tick) {
+                        Pushed::Taken => Ok(()),
+                        Pushed::Full => return Pushed::Full,
+                    },
                 },
                 Err(e) => Err(e.to_string()),
             },
@@ -397,10 +402,10 @@ impl OpenFile {
         self.period.is_none_or(|p| p.contains(ts))
     }
 
-    fn estimated_bytes(&self) -> u64 {
+    fn estimated_bytes(&self, layout: &Layout) -> u64 {
         let written = self.encoding.as_ref().map_or(0, Encoding::written);
         let row = match (written, self.sealed_rows) {
-            (0, _) | (_, 0) => GUESSED_ROW_BYTES,
+            (0, _) | (_, 0) => encode::guessed_row_bytes(layout),
             (written, rows) => written.div_ceil(rows),
         };
         written + row * self.columns.len() as u64
@@ -458,11 +463,15 @@ mod tests {
     const HOUR: i64 = 3_600_000_000_000;
 
     fn buffer(max_files: usize) -> Buffer {
+        buffer_of(layout(Format::Parquet, Compression::Zstd), max_files)
+    }
+
+    fn buffer_of(layout: Layout, max_files: usize) -> Buffer {
         let encoders = Encoders::new(tokio::runtime::Handle::current(), 1, Draining::default());
         let scope = Scope {
             topic: "t".into(),
             partition: 3,
-            layout: Arc::new(layout(Format::Parquet, Compression::Zstd)),
+            layout: Arc::new(layout),
             allowed_lateness: Duration::ZERO,
             max_files,
             seal_bytes: 1 << 20,
@@ -533,6 +542,44 @@ mod tests {
         );
         assert_eq!((buffer.start(), buffer.records()), (6, 0));
         assert!(buffer.close().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_text_that_no_line_can_hold_goes_to_quarantine_from_csv_alone() {
+        let broken = trade("AAPL", 1, 0).replace("\"kind\"", "\"status\":\"a\\nb\",\"kind\"");
+        for (format, codec, quarantined) in [
+            (Format::Csv, Compression::None, 1),
+            (Format::Json, Compression::None, 0),
+            (Format::Parquet, Compression::Zstd, 0),
+        ] {
+            let mut buffer = buffer_of(layout(format, codec), 64);
+            let now = Instant::now();
+            assert_eq!(buffer.push(&tick(0, 0), now), Pushed::Taken);
+            assert_eq!(buffer.push(&record(1, &broken, None), now), Pushed::Taken);
+            let range = buffer.close().unwrap();
+            assert_eq!(
+                (range.records, range.quarantined),
+                (2, quarantined),
+                "{format:?}"
+            );
+            let line = String::from_utf8(range.quarantine).unwrap();
+            assert_eq!(
+                line.contains("field `status` holds a line break"),
+                quarantined == 1,
+                "{line}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_range_of_text_is_rolled_by_what_text_takes() {
+        let bytes = |format, codec| {
+            let mut buffer = buffer_of(layout(format, codec), 64);
+            buffer.push(&tick(0, 0), Instant::now());
+            buffer.gathered(Instant::now()).bytes
+        };
+        assert!(bytes(Format::Csv, Compression::None) > bytes(Format::Csv, Compression::Gzip));
+        assert!(bytes(Format::Json, Compression::None) > bytes(Format::Csv, Compression::None));
     }
 
     #[tokio::test]

@@ -583,8 +583,8 @@ impl PartitionLander {
             p.watermark = tip
                 .visible_watermark
                 .and_then(|ns| Timestamp::from_nanosecond(i128::from(ns)).ok());
-            p.position = tip.end + 1;
         });
+        self.board.landed_to(self.partition, tip.end + 1);
     }
 
     fn commit(&self, claim: &Claim) {

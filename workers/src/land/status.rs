@@ -90,6 +90,18 @@ impl Board {
         });
     }
 
+    /// Everything of `partition` before the offset `next` is landed. The lag follows at once: while draining nothing is
+    /// polled, and the last word of a lander is not to count what it has landed.
+    pub fn landed_to(&self, partition: i32, next: i64) {
+        self.update(partition, |p| {
+            p.position = next;
+            if p.end != END_UNKNOWN {
+                p.end = p.end.max(next);
+                p.lag = p.end - next;
+            }
+        });
+    }
+
     /// Adds a claim of this process that is published; `ingested_ns` is when its first row entered Kafka.
     pub fn published(&self, partition: i32, claim: &Claim, ingested_ns: Option<i64>) {
         self.update(partition, |p| {
@@ -265,6 +277,19 @@ mod tests {
             p.lag = 7;
         });
         assert_eq!(shown(), [7]);
+    }
+
+    #[test]
+    fn the_lag_follows_what_is_landed() {
+        let board = Board::default();
+        let lag = || board.with(|state| state.known().map(|p| p.lag).next());
+        board.landed_to(3, 10);
+        assert_eq!(lag(), None, "the end is still unknown");
+        board.update(3, |p| p.end = 17);
+        board.landed_to(3, 12);
+        assert_eq!(lag(), Some(5));
+        board.landed_to(3, 19);
+        assert_eq!(lag(), Some(0), "landed beyond the end that was known");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::claim::{Amendment, Claim, Genesis};
 use super::lake_root;
 use super::tip::{DaySummary, Tip};
-use crate::store::{Put, Store, StoreError};
+use crate::store::{Pages, Put, Store, StoreError};
 
 /// Claims read ahead of a reader of the whole chain.
 const READ_AHEAD: usize = 16;
@@ -282,7 +282,59 @@ impl PartitionLedger {
     /// Every claim in the ledger with its amendments, by first offset, read ahead a little.
     /// That they tile is for the reader to prove.
     pub fn claims(&self) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
+        self.entries(self.store.list(&format!("{}/", self.root)))
+    }
+
+    /// [`claims`](Self::claims), from the first that starts at `start` or after it.
+    pub fn claims_from(
+        &self,
+        start: i64,
+    ) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
         let pages = self.store.list(&format!("{}/", self.root));
+        self.entries(match start {
+            ..=0 => pages,
+            // Before the amendments of the claim, whose keys sort before its own.
+            _ => pages.after(&self.claim_key(start - 1)),
+        })
+    }
+
+    /// The last claim that starts before `start`, with its amendments.
+    ///
+    /// # Errors
+    /// As [`genesis`](Self::genesis).
+    pub async fn claim_before(&self, start: i64) -> Result<Option<Entry>, StoreError> {
+        let mut reach = 1_i64;
+        loop {
+            let from = start.saturating_sub(reach).max(0);
+            let mut pages = self.store.list(&format!("{}/", self.root));
+            if from > 0 {
+                pages = pages.after(&self.claim_key(from - 1));
+            }
+            let mut last = None;
+            while let Some(page) = pages.next().await? {
+                let starts = page.iter().filter_map(|o| self.start_of(&o.key));
+                last = starts.take_while(|s| *s < start).last().or(last);
+                let is_past = page
+                    .iter()
+                    .rev()
+                    .find_map(|o| self.start_of(&o.key))
+                    .is_some_and(|s| s >= start);
+                if is_past {
+                    break;
+                }
+            }
+            match last {
+                Some(last) => return self.entry(last, Amended::Perhaps).await.map(Some),
+                None if from == 0 => return Ok(None),
+                None => reach = reach.saturating_mul(16),
+            }
+        }
+    }
+
+    fn entries(
+        &self,
+        pages: Pages,
+    ) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
         let keys = stream::try_unfold(pages, |mut pages| async move {
             Ok::<_, StoreError>(pages.next().await?.map(|page| (page, pages)))
         });

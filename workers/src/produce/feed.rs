@@ -4,8 +4,11 @@ use serde_json::Value;
 use stockpipe_crds::pipeline::Source as Spec;
 use stockpipe_market::tick::Tick;
 
+use super::live::Liveness;
 use super::pace::{Nanos, Pace};
-use super::{replay, simulated};
+use super::recovery::{Numbers, Present};
+use super::replay::BadRow;
+use super::{live, replay, simulated};
 use crate::context::Context;
 
 /// Why a source cannot go on: one sentence that says what to write.
@@ -33,6 +36,25 @@ pub trait Source: Send {
     /// # Errors
     /// Where the source cannot be opened.
     fn resume(&self, run: &str, state: &Value) -> Result<Option<Box<dyn Feed>>, FeedError>;
+
+    /// Whether it makes the ticks of the past again, the same. One that cannot goes on behind what is present.
+    fn repeats(&self) -> bool {
+        true
+    }
+
+    /// As [`Source::resume`], and told what the log holds of the run; for a source that does not repeat.
+    ///
+    /// # Errors
+    /// Where the source cannot be opened.
+    fn resume_behind(
+        &self,
+        run: &str,
+        state: &Value,
+        _present: &Present,
+        _numbers: &Numbers,
+    ) -> Result<Option<Box<dyn Feed>>, FeedError> {
+        self.resume(run, state)
+    }
 }
 
 /// A running source: ticks in one deterministic order, by time.
@@ -41,7 +63,7 @@ pub trait Feed {
     fn position(&self) -> Nanos;
 
     /// Emits ticks in order, about `budget` at most, all with `ts_event < until`; `sink` says whether to go on.
-    /// Without a limit met it leaves the position at `until`.
+    /// Without a limit met it leaves the position at `until`, or beyond it where it skips hours in which nothing comes.
     ///
     /// # Errors
     /// Where the source cannot go on; everything before the fault has been emitted.
@@ -55,8 +77,36 @@ pub trait Feed {
     /// Where no tick will come any more, the event time that closes the last one's period.
     fn end(&self) -> Option<Nanos>;
 
+    /// Times of the last tick and of the next, where both are known.
+    fn silence(&self) -> Option<(Nanos, Nanos)> {
+        None
+    }
+
+    /// Rows since the last call that could not be read, and go to quarantine.
+    fn take_rejected(&mut self) -> Vec<Rejected> {
+        Vec::new()
+    }
+
+    /// How many rows the run has put into quarantine, and how many it has left out because another said the same.
+    fn left_out(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    /// What a live feed says of itself.
+    fn live(&self) -> Option<Liveness> {
+        None
+    }
+
     /// What [`Source::resume`] needs to go on from here.
     fn state(&self) -> Value;
+}
+
+/// A row that could not be read.
+pub struct Rejected {
+    /// Contiguous in the run, from 0.
+    pub seq: u64,
+    /// The row.
+    pub row: BadRow,
 }
 
 /// The pipeline's source.
@@ -66,7 +116,10 @@ pub trait Feed {
 pub fn source(ctx: &Context) -> Result<Box<dyn Source>, FeedError> {
     Ok(match &ctx.pipeline.source {
         Spec::Simulated { .. } => Box::new(simulated::Simulated::new(&ctx.pipeline)?),
-        Spec::Replay { .. } => Box::new(replay::Replay::new(&ctx.pipeline, &ctx.base_dir)?),
+        Spec::Replay { .. } => {
+            Box::new(replay::Replay::new(&ctx.pipeline, replay::Access::of(ctx))?)
+        }
+        Spec::Live(settings) => Box::new(live::LiveSource::new(ctx, settings)?),
     })
 }
 

@@ -11,6 +11,7 @@ use super::partition::partition_of;
 use super::rate::Rate;
 use super::readback::{ReadBack, read_back};
 use super::recovery::{Decision, Present};
+use super::replay::BAD_ROWS;
 use super::sender::Sender;
 use super::{Interruption, Telling, wall_ns};
 use crate::context::Context;
@@ -103,10 +104,18 @@ impl Line {
                 run,
                 checkpoint,
                 present,
+                numbers,
             } => {
                 if checkpoint.settings != settings {
                     tracing::info!(run, "the source's settings have changed; a new run begins");
-                } else if let Some(feed) = source.resume(&run, &checkpoint.state)? {
+                } else if let Some(feed) =
+                    source.resume_behind(&run, &checkpoint.state, &present, &numbers)?
+                {
+                    let present = if source.repeats() {
+                        present
+                    } else {
+                        Present::new()
+                    };
                     resumed = Some((run, feed, present));
                 } else {
                     tracing::info!(run, "the source's data have changed; a new run begins");
@@ -122,7 +131,8 @@ impl Line {
                 (run, feed, Present::new())
             }
         };
-        let known_until = if fresh {
+        // What is not made again is not told again either.
+        let known_until = if fresh || !source.repeats() {
             Nanos::MIN
         } else {
             log.recovery.end_of(&run).unwrap_or(Nanos::MIN)
@@ -174,6 +184,7 @@ impl Line {
         while !ctx.shutdown.is_cancelled() {
             self.sender.serve(Duration::ZERO)?;
             if let Some(end) = self.feed.end() {
+                self.send_rejected()?;
                 // The last word of a replay: nothing later comes, so the last period may close.
                 if closed_at.is_none_or(|at: Instant| at.elapsed() >= CHECKPOINT_AGE_SILENT) {
                     self.checkpoint(end, false)?;
@@ -188,9 +199,19 @@ impl Line {
                 self.sender.serve(Duration::from_millis(50))?;
                 continue;
             }
-            let due = pace.due(wall_ns(), self.feed.position());
-            if self.feed.position() < due.until() {
+            let mut due = pace.due(wall_ns(), self.feed.position());
+            if let Some(silence) = self.feed.silence() {
+                due = pace.shorten(due, silence);
+            }
+            // A live feed is taken from when it speaks, even while the clock is set back.
+            if !source.repeats() || self.feed.position() < due.until() {
                 self.emit(due.until())?;
+                if let Due::Live(until) = due
+                    && source.repeats()
+                    && self.feed.position() > until
+                {
+                    pace.skipped_to(wall_ns(), self.feed.position());
+                }
             }
             self.beat(due)?;
             if grown.elapsed() >= GROWTH {
@@ -256,7 +277,28 @@ impl Line {
         if let Some(interruption) = interrupted {
             return Err(interruption);
         }
+        self.send_rejected()?;
         result.map_err(Interruption::from)
+    }
+
+    /// Sends rows that could not be read as records that a lander puts into quarantine: each once, as ticks.
+    fn send_rejected(&mut self) -> Result<(), Interruption> {
+        for rejected in self.feed.take_rejected() {
+            self.since_checkpoint += 1;
+            if let Some(highest) = self.present.get(BAD_ROWS) {
+                if rejected.seq <= *highest {
+                    continue;
+                }
+                self.present.remove(BAD_ROWS);
+            }
+            tracing::warn!(run = self.run, "into quarantine: {}", rejected.row);
+            // It says nothing of market time beyond what the ticks say.
+            let at = self.feed.position().saturating_sub(1);
+            let body = rejected.row.record(&self.run, rejected.seq, at);
+            let partition = partition_of(BAD_ROWS.as_bytes(), self.partitions);
+            self.sender.tick(partition, BAD_ROWS, &body)?;
+        }
+        Ok(())
     }
 
     /// Heartbeats and checkpoints that are due.
@@ -356,8 +398,11 @@ impl Line {
 
     fn show(&mut self, ctx: &Context, telling: &mut Telling, due: Option<Due>) {
         telling.kafka_lost = self.sender.is_lost();
+        telling.live = self.feed.live();
         let status = &mut telling.status;
+        status.live = telling.live.as_ref().map(|live| live.status.clone());
         status.run.clone_from(&self.run);
+        (status.bad_rows, status.duplicate_rows) = self.feed.left_out();
         status.in_flight = self.sender.waiting();
         status.market_time = Some(instant(self.feed.position()));
         status.behind = match due {

@@ -8,6 +8,9 @@
 //! facts: a partition keeps the order of sending, and a symbol stays in its
 //! partition from one checkpoint to the next.
 //!
+//! A live feed cannot be asked again for what it has sent. Its producer goes on behind the last tick that is present, and
+//! what it has missed meanwhile is told as a gap (`live`).
+//!
 //! Two producers of one pipeline must not run at once. A second one notices the
 //! heartbeats of the first and waits until they end; but one that was stopped
 //! for longer than that and then continues would write ticks twice, until
@@ -16,18 +19,20 @@
 mod feed;
 mod heartbeat;
 mod line;
+mod live;
 mod pace;
 mod partition;
 mod rate;
 mod readback;
 mod recovery;
-mod replay;
+pub mod replay;
 mod sender;
 mod simulated;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use stockpipe_crds::pipeline::Source;
 use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus, WorkerCondition, WorkerState};
 
 use crate::context::Context;
@@ -35,6 +40,7 @@ use crate::context::Context;
 pub use feed::FeedError;
 pub use heartbeat::{Checkpoint, Heartbeat};
 pub use partition::partition_of;
+pub use simulated::settings as simulated_settings;
 
 /// Why the producer ended.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +48,9 @@ pub enum ProduceError {
     /// The source cannot go on.
     #[error(transparent)]
     Source(#[from] FeedError),
+    /// The live feed refuses us: the same again would be refused again.
+    #[error(transparent)]
+    Refused(FeedError),
     /// A defect of ours.
     #[error("the producer's thread ended unexpectedly: {0}")]
     Thread(String),
@@ -71,6 +80,7 @@ struct Telling {
     kafka_lost: bool,
     /// Why it last had to read back and begin again, and when.
     failure: Option<(String, Timestamp)>,
+    live: Option<live::Liveness>,
 }
 
 impl Telling {
@@ -98,6 +108,11 @@ impl Telling {
             (
                 WorkerState::Waiting,
                 Some(condition(false, "KafkaUnreachable", message, now)),
+            )
+        } else if let Some((why, since)) = self.live.as_ref().and_then(|live| live.lost.as_ref()) {
+            (
+                WorkerState::Waiting,
+                Some(condition(false, "FeedLost", why.clone(), *since)),
             )
         } else if let Some((reason, since)) = &self.failure {
             let message =
@@ -131,7 +146,10 @@ pub async fn run(ctx: &Context) -> Result<(), ProduceError> {
 }
 
 fn work(ctx: &Context) -> Result<(), ProduceError> {
-    let source = feed::source(ctx)?;
+    let source = feed::source(ctx).map_err(|error| match ctx.pipeline.source {
+        Source::Live(_) => ProduceError::Refused(error),
+        Source::Simulated { .. } | Source::Replay(_) => ProduceError::Source(error),
+    })?;
     let mut telling = Telling::default();
     telling.status.behind = true;
     let mut wait = Duration::from_secs(1);
@@ -139,7 +157,8 @@ fn work(ctx: &Context) -> Result<(), ProduceError> {
         let ticks = telling.status.ticks_total;
         match line::run(ctx, source.as_ref(), &mut telling) {
             Ok(()) | Err(Interruption::Stop) => return Ok(()),
-            Err(Interruption::Source(error)) => return Err(error.into()),
+            Err(Interruption::Source(error)) if source.repeats() => return Err(error.into()),
+            Err(Interruption::Source(error)) => return Err(ProduceError::Refused(error)),
             Err(Interruption::Failed(reason)) => {
                 if telling.status.ticks_total > ticks {
                     wait = Duration::from_secs(1);

@@ -15,6 +15,8 @@ pub struct Pace {
     speed: u32,
     line: StartLine,
     tied: Option<(Nanos, Nanos)>,
+    /// Longest silence that is waited for.
+    max_gap: Option<Nanos>,
 }
 
 /// From where on the clock counts.
@@ -53,7 +55,36 @@ impl Pace {
             speed,
             line,
             tied: None,
+            max_gap: None,
         }
+    }
+
+    /// The market has gone ahead to `position`, over hours that take no time: the clocks are tied anew there.
+    pub fn skipped_to(&mut self, wall: Nanos, position: Nanos) {
+        self.tied = Some((wall, position));
+    }
+
+    /// Waits for no more than `max_gap` of market time between two ticks.
+    #[must_use]
+    pub fn with_max_gap(self, max_gap: Option<Nanos>) -> Self {
+        Self { max_gap, ..self }
+    }
+
+    /// Leaves the rest of a silence out that has lasted long enough: `last` and `next` are the ticks before and after.
+    pub fn shorten(&mut self, due: Due, (last, next): (Nanos, Nanos)) -> Due {
+        let (Due::Live(until), Some(gap)) = (due, self.max_gap) else {
+            return due;
+        };
+        let Some((_, market0)) = &mut self.tied else {
+            return due;
+        };
+        let waited_until = last.saturating_add(gap);
+        if until < waited_until || until >= next || next <= waited_until {
+            return due;
+        }
+        let left_out = next - waited_until;
+        *market0 = market0.saturating_add(left_out);
+        Due::Live(until.saturating_add(left_out))
     }
 
     /// What is due at `wall`, for a market that stands at `position`.
@@ -110,6 +141,40 @@ mod tests {
         let mut pace = Pace::new(10, StartLine::Here);
         assert_eq!(pace.due(1000 * S, 7 * S), Due::Live(7 * S));
         assert_eq!(pace.due(1001 * S, 7 * S), Due::Live(17 * S));
+    }
+
+    #[test]
+    fn hours_that_are_skipped_take_no_time() {
+        let mut pace = Pace::new(2, StartLine::Here);
+        assert_eq!(pace.due(1000 * S, 7 * S), Due::Live(7 * S));
+        assert_eq!(pace.due(1001 * S, 7 * S), Due::Live(9 * S));
+        pace.skipped_to(1001 * S, 500 * S);
+        assert_eq!(pace.due(1001 * S, 500 * S), Due::Live(500 * S));
+        assert_eq!(pace.due(1003 * S, 500 * S), Due::Live(504 * S));
+    }
+
+    #[test]
+    fn a_long_silence_is_left_out_after_the_longest_gap() {
+        let mut pace = Pace::new(10, StartLine::Here).with_max_gap(Some(30 * S));
+        let silence = (7 * S, 1007 * S);
+        let mut due = |wall: Nanos| {
+            let due = pace.due(wall * S, 7 * S);
+            pace.shorten(due, silence)
+        };
+        assert_eq!(due(1000), Due::Live(7 * S));
+        assert_eq!(due(1002), Due::Live(27 * S));
+        // After three seconds, which are 30 of the market, the next tick is due.
+        assert_eq!(due(1003), Due::Live(1007 * S));
+        assert_eq!(due(1004), Due::Live(1017 * S));
+    }
+
+    #[test]
+    fn a_short_silence_is_waited_for() {
+        let mut pace = Pace::new(1, StartLine::Here).with_max_gap(Some(30 * S));
+        for wall in [0, 10, 20, 29] {
+            let due = pace.due(wall * S, 0);
+            assert_eq!(pace.shorten(due, (0, 30 * S)), Due::Live(wall * S));
+        }
     }
 
     #[test]

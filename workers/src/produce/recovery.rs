@@ -8,12 +8,26 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::heartbeat::{Checkpoint, Heartbeat};
+use super::live::ANEW;
 use super::pace::Nanos;
 
 /// Highest `seq` present by symbol.
 pub type Present = HashMap<String, u64>;
+
+/// The feed's own numbers of the trades that are present, by symbol.
+pub type Numbers = HashMap<String, Number>;
+
+/// The highest number of a symbol's trades that the log tells of, as come or as missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// The number.
+    pub highest: u64,
+    /// Event time of the newest of these trades.
+    pub at: Nanos,
+}
 
 /// What is known of one partition.
 #[derive(Debug, Default)]
@@ -51,8 +65,34 @@ struct SeenTick<'a> {
     run: Cow<'a, str>,
     #[serde(borrow)]
     symbol: Cow<'a, str>,
+    #[serde(borrow, default)]
+    kind: Cow<'a, str>,
     seq: u64,
+    #[serde(default)]
+    source_seq: Option<u64>,
+    /// Of a gap: how many numbers are missing.
+    #[serde(borrow, default)]
+    size: Option<&'a RawValue>,
     ts_event_ns: Nanos,
+    /// Of a tick that is deliberately late, the source stood at its receipt.
+    #[serde(default)]
+    ts_recv_ns: Option<Nanos>,
+}
+
+impl SeenTick<'_> {
+    /// The last number of the feed that it tells of, if it is about trades.
+    fn number(&self) -> Option<u64> {
+        match (self.source_seq, self.kind.as_ref()) {
+            (Some(number), "trade") => Some(number),
+            (Some(first), "gap") => {
+                let count = self
+                    .size
+                    .and_then(|s| s.get().trim_matches('"').parse().ok());
+                Some(first.saturating_add(u64::max(count.unwrap_or(1), 1) - 1))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where to go on.
@@ -68,6 +108,8 @@ pub enum Decision {
         checkpoint: Checkpoint,
         /// Highest seq by symbol in that run.
         present: Present,
+        /// The feed's own numbers in that run.
+        numbers: Numbers,
     },
     /// Retention has removed what would prove which ticks are present in this
     /// partition; only a new run is safe.
@@ -84,6 +126,7 @@ pub struct Recovery {
     tails: BTreeMap<i32, Tail>,
     checkpoints: BTreeMap<u64, (String, Checkpoint)>,
     present: HashMap<String, Present>,
+    numbers: HashMap<String, Numbers>,
     ends: HashMap<String, Nanos>,
 }
 
@@ -106,6 +149,7 @@ impl Recovery {
                 .collect(),
             checkpoints: BTreeMap::new(),
             present: HashMap::new(),
+            numbers: HashMap::new(),
             ends: HashMap::new(),
         }
     }
@@ -148,7 +192,11 @@ impl Recovery {
                     }
                 }
             }
-            (tick.run, tick.ts_event_ns.saturating_add(1), false)
+            if let Some(number) = tick.number() {
+                note(&mut self.numbers, &tick, number);
+            }
+            let at = tick.ts_event_ns.max(tick.ts_recv_ns.unwrap_or(Nanos::MIN));
+            (tick.run, at.saturating_add(1), false)
         };
         match self.ends.get_mut(run.as_ref()) {
             Some(known) => *known = end.max(*known),
@@ -241,10 +289,39 @@ impl Recovery {
         }
         let (run, checkpoint) = self.checkpoints[&floor].clone();
         let present = self.present.get(&run).cloned().unwrap_or_default();
+        let numbers = self.numbers.get(&run).cloned().unwrap_or_default();
         Decision::Resume {
             run,
             checkpoint,
             present,
+            numbers,
+        }
+    }
+}
+
+/// Takes the feed's number of a tick into account.
+fn note(numbers: &mut HashMap<String, Numbers>, tick: &SeenTick<'_>, number: u64) {
+    if !numbers.contains_key(tick.run.as_ref()) {
+        numbers.insert(tick.run.clone().into_owned(), Numbers::new());
+    }
+    let Some(run) = numbers.get_mut(tick.run.as_ref()) else {
+        return;
+    };
+    match run.get_mut(tick.symbol.as_ref()) {
+        Some(known) => {
+            // As the feed's own numbers are judged: below the last, and so much later, it is counted anew.
+            let is_anew = tick.ts_event_ns > known.at.saturating_add(ANEW);
+            if number > known.highest || is_anew {
+                known.highest = number;
+            }
+            known.at = known.at.max(tick.ts_event_ns);
+        }
+        None => {
+            let known = Number {
+                highest: number,
+                at: tick.ts_event_ns,
+            };
+            run.insert(tick.symbol.clone().into_owned(), known);
         }
     }
 }
@@ -313,6 +390,7 @@ mod tests {
                     run,
                     checkpoint,
                     present,
+                    ..
                 } => {
                     let mut present: Vec<_> = present.into_iter().collect();
                     present.sort();
@@ -355,6 +433,40 @@ mod tests {
         assert_eq!(log.recovery.end_of("r"), Some(700));
         assert_eq!(log.recovery.end_of("older"), Some(501));
         assert_eq!(log.recovery.market_end(), Some(700));
+    }
+
+    #[test]
+    fn the_feeds_own_numbers_are_those_of_trades_and_of_gaps() {
+        let mut log = Log::new(&[(0, 0, 100)]);
+        log.beat(0, 0, "r", Some(0), 5);
+        for (offset, kind, number, size) in [
+            (1, "trade", Some(7), json!("2")),
+            (2, "gap", Some(8), json!("3")),
+            (3, "quote", Some(99), json!(null)),
+            (4, "trade", Some(9), json!(1.5)),
+            (5, "gap", None, json!(null)),
+        ] {
+            let body = json!({
+                "symbol": "A", "kind": kind, "run": "r", "seq": offset, "ts_event_ns": 100 * offset,
+                "source_seq": number, "size": size
+            });
+            log.recovery.observe(Seen {
+                partition: 0,
+                offset,
+                sent_ms: 1000,
+                heartbeat: false,
+                body: &serde_json::to_vec(&body).unwrap(),
+            });
+        }
+        log.recovery.reached(0, 0);
+        let Decision::Resume { numbers, .. } = log.recovery.decide() else {
+            panic!("a checkpoint is there")
+        };
+        let known = Number {
+            highest: 10,
+            at: 400,
+        };
+        assert_eq!(numbers, Numbers::from([("A".to_owned(), known)]));
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use jiff::civil::Date;
 use serde_json::Value;
-use stockpipe_crds::pipeline::{Pipeline, Source as Spec};
+use stockpipe_crds::pipeline::{MarketClock, Pipeline, Source as Spec};
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Checkpoint, Model, RestoreError, Settings, Simulator};
+use stockpipe_market::simulator::{
+    Checkpoint, Disorder, Model, RestoreError, Scenario, ScenarioKind, Settings, Simulator,
+    universe,
+};
 use stockpipe_market::tick::{Symbol, Tick};
 
 use super::feed::{Feed, FeedError, Source, fingerprint};
@@ -21,6 +24,17 @@ pub struct Simulated {
     ticks_per_second: u64,
     speed: u32,
     start: Option<Date>,
+    clock: MarketClock,
+    scenarios: Vec<Scenario>,
+    disorder: Disorder,
+}
+
+/// The settings of `pipeline`'s simulated market, as the producer has them.
+///
+/// # Errors
+/// Where the source is another, the calendar is unknown or a symbol is none.
+pub fn settings(pipeline: &Pipeline, run: &str, start_ns: Nanos) -> Result<Settings, FeedError> {
+    Simulated::new(pipeline).map(|source| source.market(run, start_ns))
 }
 
 impl Simulated {
@@ -34,17 +48,38 @@ impl Simulated {
             ticks_per_second,
             speed,
             start,
+            clock,
+            ref scenarios,
+            late,
+            corrections,
         } = pipeline.source
         else {
             return Err(FeedError("the source is not simulated".to_owned()));
         };
-        let symbols = pipeline
-            .market
-            .symbols
+        let symbol = |text: &str| {
+            Symbol::new(text).map_err(|e| FeedError(format!("a symbol of the market: {e}")))
+        };
+        let symbols = match pipeline.market.universe {
+            Some(size) => universe(size),
+            None => pipeline
+                .market
+                .symbols
+                .iter()
+                .map(|text| symbol(text))
+                .collect::<Result<_, _>>()?,
+        };
+        let scenarios = scenarios
             .iter()
-            .map(|s| Symbol::new(s))
-            .collect::<Result<_, _>>()
-            .map_err(|e| FeedError(format!("market.symbols: {e}")))?;
+            .map(|scenario| {
+                Ok(Scenario {
+                    kind: ScenarioKind::parse(&scenario.kind)
+                        .map_err(|e| FeedError(format!("source.simulated.scenarios: {e}")))?,
+                    from_ns: scenario.from_ns,
+                    until_ns: scenario.until_ns,
+                    symbol: scenario.symbol.as_deref().map(symbol).transpose()?,
+                })
+            })
+            .collect::<Result<_, FeedError>>()?;
         Ok(Self {
             symbols,
             calendar: Calendar::parse(&pipeline.market.calendar)
@@ -53,6 +88,9 @@ impl Simulated {
             ticks_per_second,
             speed,
             start,
+            clock,
+            scenarios,
+            disorder: Disorder { late, corrections },
         })
     }
 
@@ -66,7 +104,8 @@ impl Simulated {
             run: run.into(),
             universe: Vec::new(),
             model: Model::default(),
-            scenarios: Vec::new(),
+            scenarios: self.scenarios.clone(),
+            disorder: self.disorder,
         }
     }
 
@@ -74,6 +113,7 @@ impl Simulated {
         Box::new(Market {
             simulator,
             ticks_per_second: i64::try_from(self.ticks_per_second).unwrap_or(i64::MAX),
+            skips_closed: self.clock == MarketClock::FromStart { skip_closed: true },
         })
     }
 }
@@ -88,11 +128,17 @@ impl Source for Simulated {
             &self.ticks_per_second.to_string(),
             &self.start.map(|s| s.to_string()).unwrap_or_default(),
             &symbols.join(","),
+            &format!("{:?}", self.scenarios),
+            &format!("{:?}", self.disorder),
         ])
     }
 
     fn pace(&self) -> Pace {
-        Pace::new(self.speed, StartLine::Now)
+        let line = match self.clock {
+            MarketClock::Wall => StartLine::Now,
+            MarketClock::FromStart { .. } => StartLine::Here,
+        };
+        Pace::new(self.speed, line)
     }
 
     fn begin(&self, run: &str, not_before: Option<Nanos>) -> Result<Box<dyn Feed>, FeedError> {
@@ -127,6 +173,21 @@ impl Source for Simulated {
 struct Market {
     simulator: Simulator,
     ticks_per_second: i64,
+    skips_closed: bool,
+}
+
+impl Market {
+    /// The end of the closed hours that the market stands in, if it stands in some.
+    fn opening(&self) -> Option<Nanos> {
+        let (now, calendar) = (self.position(), self.simulator.settings().calendar);
+        // What happens at the instant of a close belongs to its session.
+        let session = calendar.session_closing_after(now - 1)?;
+        match session.lunch_ns {
+            _ if now < session.open_ns => Some(session.open_ns),
+            Some((from, to)) if (from..to).contains(&now) => Some(to),
+            _ => None,
+        }
+    }
 }
 
 impl Feed for Market {
@@ -152,6 +213,12 @@ impl Feed for Market {
                 left -= 1;
                 go_on = go_on && sink(tick);
             });
+            if self.skips_closed
+                && let Some(opening) = self.opening()
+            {
+                self.simulator.emit(opening, &mut |_| ());
+                break;
+            }
             // A step over closed hours makes nothing, yet must not go on for ever unseen.
             left -= 1;
         }
@@ -182,7 +249,92 @@ mod tests {
             ticks_per_second: 500,
             speed: 1,
             start: Some(jiff::civil::date(2026, 11, 20)),
+            clock: MarketClock::Wall,
+            scenarios: Vec::new(),
+            disorder: Disorder::default(),
         }
+    }
+
+    #[test]
+    fn closed_hours_take_no_time_where_they_are_skipped() {
+        let source = Simulated {
+            calendar: Calendar::Xnys,
+            clock: MarketClock::FromStart { skip_closed: true },
+            ticks_per_second: 20,
+            ..source(7)
+        };
+        let mut feed = source.begin("r", None).unwrap();
+        let mut seen = 0;
+        // Friday's midnight: the first step leads to the open, a step beyond its close to Monday's.
+        let midnight = feed.position();
+        let mut positions = Vec::new();
+        for until in [midnight + SECOND, midnight + 17 * 3600 * SECOND] {
+            while feed.position() < until {
+                feed.emit(until, usize::MAX, &mut |_| {
+                    seen += 1;
+                    true
+                })
+                .unwrap();
+            }
+            positions.push(feed.position());
+        }
+        let open = |day| {
+            Calendar::Xnys
+                .session(jiff::civil::date(2026, 11, day))
+                .unwrap()
+                .open_ns
+        };
+        assert_eq!(positions, [open(20), open(23)]);
+        assert!(seen > 100_000, "{seen}");
+    }
+
+    #[test]
+    fn what_happens_in_a_market_is_in_its_fingerprint() {
+        let scenario = Scenario {
+            kind: ScenarioKind::Crisis,
+            from_ns: 0,
+            until_ns: 1,
+            symbol: None,
+        };
+        let changed = [
+            Simulated {
+                scenarios: vec![scenario.clone()],
+                ..source(7)
+            },
+            Simulated {
+                scenarios: vec![Scenario {
+                    until_ns: 2,
+                    ..scenario.clone()
+                }],
+                ..source(7)
+            },
+            Simulated {
+                scenarios: vec![Scenario {
+                    symbol: Some(Symbol::new("AAPL").unwrap()),
+                    ..scenario
+                }],
+                ..source(7)
+            },
+            Simulated {
+                disorder: Disorder {
+                    late: 0.1,
+                    corrections: 0.0,
+                },
+                ..source(7)
+            },
+            Simulated {
+                disorder: Disorder {
+                    late: 0.0,
+                    corrections: 0.1,
+                },
+                ..source(7)
+            },
+        ];
+        let mut settings: Vec<String> = changed.iter().map(Source::settings).collect();
+        settings.push(source(7).settings());
+        settings.sort();
+        settings.dedup();
+        assert_eq!(settings.len(), changed.len() + 1);
     }
 
     fn collect(feed: &mut dyn Feed, until: Nanos, budget: usize) -> Vec<Tick> {

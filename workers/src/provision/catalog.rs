@@ -20,10 +20,21 @@ pub const IDENTITY_PARAMETER: &str = "stockpipe.identity";
 pub(crate) const MISSING: &str = "EntityNotFoundException";
 const THERE: &str = "AlreadyExistsException";
 
-/// The table's columns as `(name, Glue type)`, in the order of the lake's files.
+/// The columns of a tick as `(name, Glue type)`, in the order of the lake's files.
 #[must_use]
 pub fn glue_columns() -> Vec<(String, String)> {
     columns_of(&stockpipe_market::columns::schema())
+}
+
+/// As a table of files of `format` declares them: OpenCSVSerde reads nothing but strings exactly.
+fn declared_columns(format: Format) -> Vec<(String, String)> {
+    let mut columns = glue_columns();
+    if format == Format::Csv {
+        for (_, kind) in &mut columns {
+            "string".clone_into(kind);
+        }
+    }
+    columns
 }
 
 fn columns_of(schema: &Schema) -> Vec<(String, String)> {
@@ -94,8 +105,13 @@ fn reading(format: Format) -> Reading {
             classification: "csv",
             input: TEXT_INPUT,
             output: TEXT_OUTPUT,
-            serde: "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe",
-            serde_parameters: &[("serialization.format", ","), ("field.delim", ",")],
+            serde: "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+            // The files escape nothing: a backslash, the default, would vanish from texts.
+            serde_parameters: &[
+                ("separatorChar", ","),
+                ("quoteChar", "\""),
+                ("escapeChar", "\u{1}"),
+            ],
             table_parameters: &[("skip.header.line.count", "1")],
         },
     }
@@ -260,7 +276,7 @@ fn wanted_table(
     lake_id: &str,
 ) -> Result<TableInput, ServiceError> {
     let reading = reading(lake.format);
-    let columns = glue_columns()
+    let columns = declared_columns(lake.format)
         .iter()
         .map(|(name, kind)| column(name, kind))
         .collect::<Result<Vec<_>, _>>()?;
@@ -466,6 +482,37 @@ mod tests {
             assert_eq!(columns.get(name).map(String::as_str), Some(kind), "{name}");
         }
         assert_eq!(columns.len(), 31);
+    }
+
+    #[test]
+    fn each_format_names_the_reader_of_its_files() {
+        let storage = |format| {
+            let lake = Lake {
+                format,
+                ..lake(PartitionBy::Day)
+            };
+            let table = wanted_table(&lake, "t", "i", "L1").unwrap();
+            (table.storage_descriptor.unwrap(), table.parameters.unwrap())
+        };
+        for (format, serde, classification) in [
+            (Format::Parquet, "ParquetHiveSerDe", "parquet"),
+            (Format::Json, "JsonSerDe", "json"),
+            (Format::Csv, "OpenCSVSerde", "csv"),
+        ] {
+            let (storage, parameters) = storage(format);
+            let library = storage.serde_info.unwrap().serialization_library.unwrap();
+            assert_eq!(library.rsplit('.').next(), Some(serde));
+            assert_eq!(parameters["classification"], classification);
+            let header = parameters.get("skip.header.line.count").map(String::as_str);
+            assert_eq!(header, (format == Format::Csv).then_some("1"));
+            let strings = storage
+                .columns
+                .unwrap()
+                .iter()
+                .filter(|c| c.r#type.as_deref() == Some("string"))
+                .count();
+            assert_eq!(strings, if format == Format::Csv { 31 } else { 11 });
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The role `provision`: bucket, ownership, topic, database, table, workgroups.
+//! The role `provision`: bucket, ownership, topic, database, table, crawler, workgroups.
 //!
 //! Idempotent: it makes what is missing, alters what differs and may be
 //! altered, and refuses with one sentence what belongs to somebody else.
@@ -6,6 +6,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod catalog;
+pub(crate) mod crawler;
 pub(crate) mod lifecycle;
 mod ownership;
 mod topic;
@@ -24,6 +25,7 @@ use crate::service::{PATIENCE, ServiceError, patiently};
 use crate::store::Store;
 
 pub use catalog::{IDENTITY_PARAMETER, glue_columns, partition_keys};
+pub use crawler::crawler_name;
 pub use workgroup::{workgroup_name, workgroup_output};
 
 /// Whether a missing thing is made or only missed.
@@ -106,6 +108,7 @@ async fn provision(ctx: &Context) -> Result<ProvisionStatus, ServiceError> {
     let ledger = Ledger::open(store, &lake_id);
     topic::provision(ctx, &ledger, mode, &mut notes).await?;
     catalog::provision(ctx, &clients.glue, &lake_id, mode, &mut notes).await?;
+    crawler::provision(ctx, &clients.glue, &lake_id, mode, &mut notes).await?;
     workgroup::provision(ctx, &clients.athena, &lake_id, mode, &mut notes).await?;
     Ok(ProvisionStatus {
         lake_id: Some(lake_id),

@@ -9,7 +9,11 @@
 //! another worker left unfinished goes on, and its query attaches by its token.
 
 pub mod athena;
+mod builtin;
+mod claimed;
+mod condition;
 mod record;
+mod relation;
 pub mod schedule;
 mod sql;
 
@@ -35,9 +39,11 @@ use crate::store::{Store, StoreError};
 
 pub use athena::Rows;
 use athena::{Query, request_token};
+use builtin::ClaimedPeriod;
 pub use record::{Held, Records};
 pub use schedule::{Due, key_at, key_of_job, keys_due, next_due};
-pub use sql::{PlaceholderError, statement};
+pub use sql::PlaceholderError;
+use sql::Question;
 
 const NO_KEY: &str =
     "the role `report` needs --run KEY, for instance report/daily-ohlcv@2026-11-20";
@@ -108,7 +114,7 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    fn aws<E>(action: impl Into<String>, error: &SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn aws<E>(action: impl Into<String>, error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata,
     {
@@ -248,12 +254,16 @@ pub async fn list(ctx: &Context) -> Result<Vec<RunRecord>, ReportError> {
     let now = Timestamp::now();
     let mut newest = Vec::new();
     for report in &ctx.pipeline.reports {
-        newest.extend(records.newest(&report.name, now).await?);
+        newest.extend(records.newest(RunKind::Report, &report.name, now).await?);
     }
     Ok(newest)
 }
 
-async fn open(ctx: &Context, clients: &Clients) -> Result<(Records, Owner), ReportError> {
+/// The run records of the lake, and who owns it, which must be this pipeline.
+pub(crate) async fn open(
+    ctx: &Context,
+    clients: &Clients,
+) -> Result<(Records, Owner), ReportError> {
     let lake = &ctx.pipeline.lake;
     let store = Store::new(clients.s3.clone(), &lake.bucket);
     let owner =
@@ -325,7 +335,7 @@ struct Run {
     complete_at: Timestamp,
     key: RunKey,
     attempt: u32,
-    sql: String,
+    question: Question,
 }
 
 impl Run {
@@ -344,13 +354,9 @@ impl Run {
                     word(&report),
                 ))
             })?;
-        let sql = statement(
-            &report,
-            &interval,
-            sessions.event_times(report.interval, &interval),
-            &pipeline.catalog,
-            pipeline.lake.partition_by,
-        )?;
+        let question = Question::new(pipeline, &report, interval, &sessions);
+        // What is wrong with it is told before anything is claimed.
+        question.statement(&[])?;
         let clients = Clients::connect(&pipeline.aws, &ctx.secrets).await?;
         let (records, owner) = open(ctx, &clients).await?;
         let store = Store::new(clients.s3.clone(), &pipeline.lake.bucket);
@@ -365,7 +371,7 @@ impl Run {
             interval,
             key,
             attempt,
-            sql,
+            question,
         })
     }
 
@@ -391,31 +397,14 @@ impl Run {
     }
 
     fn first_record(&self) -> RunRecord {
-        RunRecord {
-            run_key: self.key.clone(),
-            attempt: self.attempt,
-            state: RunState::Waiting,
-            owner: format!("{}/{}", host(), std::process::id()),
-            scheduled_at: None,
-            claimed_at: Timestamp::now(),
-            started_at: None,
-            finished_at: None,
-            data_date: self.interval.data_date,
-            interval_start: self.interval.start,
-            interval_end: self.interval.end,
-            partial: false,
-            watermark: None,
-            request_token: None,
-            workgroup: None,
-            query_execution_id: None,
-            query: None,
-            rows: None,
-            scanned_bytes: None,
-            cost_usd: None,
-            output: None,
-            error: None,
-            trace: None,
-        }
+        RunRecord::waiting(
+            self.key.clone(),
+            self.attempt,
+            format!("{}/{}", host(), std::process::id()),
+            Timestamp::now(),
+            self.interval.data_date,
+            (self.interval.start, self.interval.end),
+        )
     }
 
     /// When the run goes on without complete data.
@@ -454,6 +443,7 @@ impl Run {
             }
             tokio::time::sleep(LOOK).await;
         };
+        let sql = persist(|| self.statement(watermark)).await?;
         let mut record = held.record.clone();
         record.state = RunState::Running;
         record.started_at = Some(Timestamp::now());
@@ -463,17 +453,42 @@ impl Run {
             &self.ctx.identity(),
             &self.key.to_string(),
             self.attempt,
-            &self.sql,
+            &sql,
         ));
         record.workgroup = Some(workgroup_name(
             &self.ctx.pipeline.name,
             &self.lake_id,
             self.report.max_scanned_bytes,
         ));
-        record.query = Some(self.sql.clone());
+        record.query = Some(sql);
         held = self.records.replace(&held, record).await?;
         self.show(&held.record);
         Ok(held)
+    }
+
+    /// The statement, with what the ledger claims at this moment where it asks for that.
+    async fn statement(&self, watermark: Option<Timestamp>) -> Result<String, ReportError> {
+        let mut claimed = Vec::new();
+        if self.question.needs_the_ledger() {
+            let lake = &self.ctx.pipeline.lake;
+            let periods = self.question.periods();
+            let found =
+                claimed::rows_by_period(&self.ledger, &lake.prefix, lake.partition_by, &periods)
+                    .await?;
+            let passed = |name: &str| {
+                let watermark = watermark.map(Timestamp::as_nanosecond);
+                let period = periods.iter().find(|period| period.to_string() == name);
+                watermark
+                    .zip(period)
+                    .is_some_and(|(w, period)| w >= i128::from(period.end_ns()))
+            };
+            claimed.extend(found.into_iter().map(|(name, claimed)| ClaimedPeriod {
+                is_closed: passed(&name),
+                name,
+                claimed,
+            }));
+        }
+        Ok(self.question.statement(&claimed)?)
     }
 
     /// Asks Athena what the record says, and what the record is then.
@@ -570,7 +585,7 @@ fn fail(record: &mut RunRecord, error: RunError) {
 }
 
 /// Repeats `call` while a service is away, for some minutes.
-async fn persist<T, F, Fut>(mut call: F) -> Result<T, ReportError>
+pub(crate) async fn persist<T, F, Fut>(mut call: F) -> Result<T, ReportError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, ReportError>>,

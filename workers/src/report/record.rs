@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use stockpipe_crds::run_key::RunKey;
+use stockpipe_crds::run_key::{RunKey, RunKind};
 use stockpipe_crds::run_record::RunRecord;
 
 use super::ReportError;
@@ -146,18 +146,20 @@ impl Records {
         }
     }
 
-    /// The newest run of report `name`, its newest attempt; `None` where it never ran.
+    /// The newest run of a kind and name, its newest attempt; `None` where it never ran.
     ///
     /// # Errors
     /// Where the store refuses or is not reached.
     pub async fn newest(
         &self,
+        kind: RunKind,
         name: &str,
         now: jiff::Timestamp,
     ) -> Result<Option<RunRecord>, ReportError> {
         let prefix = format!(
-            "{}/runs/report/{name}@",
-            crate::ledger::lake_root(&self.lake_id)
+            "{}/runs/{}/{name}@",
+            crate::ledger::lake_root(&self.lake_id),
+            kind.as_str()
         );
         // Keys sort by time: most often the last months hold the newest.
         let recent = now - jiff::SignedDuration::from_hours(24 * 60);

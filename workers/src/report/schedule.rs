@@ -1,7 +1,7 @@
 //! When a report runs next, and which run that is: pure.
 
 use jiff::{SignedDuration, Timestamp};
-use stockpipe_crds::pipeline::Report;
+use stockpipe_crds::pipeline::{Report, Schedule};
 use stockpipe_crds::run_key::{DataInterval, RunKey, RunKind, Sessions};
 
 /// One firing of a schedule.
@@ -64,20 +64,23 @@ pub fn keys_due(
     keys
 }
 
-/// The run that a CronJob's Job named `job` is for: Kubernetes ends the name with the schedule's time, in minutes
-/// since 1970. `None` where the name has no such ending, or the schedule does not fire at that time: a Job that
-/// somebody made by hand.
+/// The run that a CronJob's Job named `job` is for; `None` where [`schedule_time_of_job`] is.
 #[must_use]
 pub fn key_of_job(report: &Report, job: &str, sessions: &dyn Sessions) -> Option<RunKey> {
+    let at = schedule_time_of_job(report.schedule.as_ref()?, job)?;
+    key_at(report, at, sessions)
+}
+
+/// When a CronJob's Job named `job` was due: Kubernetes ends the name with the schedule's time, in minutes since
+/// 1970. `None` where the name has no such ending, or the schedule does not fire at that time: a Job that somebody
+/// made by hand.
+#[must_use]
+pub fn schedule_time_of_job(schedule: &Schedule, job: &str) -> Option<Timestamp> {
     let (_, minutes) = job.rsplit_once('-')?;
     let minutes: i64 = minutes.parse().ok()?;
     let at = Timestamp::from_second(minutes.checked_mul(60)?).ok()?;
-    let schedule = report.schedule.as_ref()?;
     let before = at.checked_sub(SignedDuration::from_secs(1)).ok()?;
-    if schedule.cron.next(before, &schedule.time_zone) != Some(at) {
-        return None;
-    }
-    key_at(report, at, sessions)
+    (schedule.cron.next(before, &schedule.time_zone) == Some(at)).then_some(at)
 }
 
 #[cfg(test)]
@@ -86,12 +89,12 @@ mod tests {
     use crate::sessions::MarketSessions;
     use jiff::tz::TimeZone;
     use std::time::Duration;
-    use stockpipe_crds::pipeline::{DataDate, Interval, ReportQuery, Schedule};
+    use stockpipe_crds::pipeline::{BuiltinReport, DataDate, Interval, ReportQuery};
 
     fn report(cron: &str) -> Report {
         Report {
             name: "daily".into(),
-            query: ReportQuery::DailyOhlcv,
+            query: ReportQuery::Builtin(BuiltinReport::DailyOhlcv),
             interval: Interval::Session,
             data_date: DataDate::Session,
             schedule: Some(Schedule {
@@ -161,6 +164,7 @@ mod tests {
         let sessions = MarketSessions::of(&stockpipe_crds::pipeline::Market {
             calendar: "XNYS".into(),
             symbols: Vec::new(),
+            universe: None,
         });
         let report = report("30 16 * * 1-5");
         // Friday, 20 November 2026, 16:30 in New York.

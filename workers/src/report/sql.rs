@@ -1,54 +1,42 @@
-//! The statement that a report asks: the built-in one, or a user's with its placeholders filled.
+//! The statement that a report asks: a built-in one, or a user's, with its placeholders filled.
 //!
 //! Placeholders of free SQL, each replaced by text as it stands:
 //!
 //! | placeholder | text |
 //! |-|-|
 //! | `{{database}}`, `{{table}}` | the names of `catalog` |
+//! | `{{ticks}}` | the table with its types: its name, or in a lake of CSV a subquery that casts |
 //! | `{{data_date}}` | the data date, `2026-11-20`: write `DATE '{{data_date}}'` |
 //! | `{{start}}`, `{{end}}` | the interval in UTC, `2026-11-20 14:30:00.000`: write `TIMESTAMP '{{start}}'`; the end is exclusive |
 //! | `{{where}}` | a condition that is true for exactly the interval's rows, and prunes partitions |
+//!
+//! Built-in reports have more of them: see [`super::builtin`].
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use stockpipe_crds::pipeline::{Catalog, Interval, PartitionBy, Report, ReportQuery};
+use jiff::{SignedDuration, Timestamp};
+use stockpipe_crds::pipeline::{
+    BuiltinReport, Catalog, DataDate, Format, Interval, PartitionBy, Pipeline,
+};
+use stockpipe_crds::pipeline::{Report, ReportQuery, Source};
 use stockpipe_crds::run_key::DataInterval;
+use stockpipe_market::calendar::Calendar;
+use stockpipe_market::simulator::universe;
 
-/// Open, high, low, close, volume, VWAP and number of trades by symbol.
-///
-/// From the trades of the regular session where a symbol has any; else from
-/// its bars, whose VWAP and number of trades are not known. The table is read once.
-const DAILY_OHLCV: &str = r#"WITH ranked AS (
-  SELECT symbol, kind, price, size, open, high, low, close, volume,
-         row_number() OVER (PARTITION BY symbol, kind ORDER BY ts_event_ns, run, seq) AS from_first,
-         row_number() OVER (PARTITION BY symbol, kind ORDER BY ts_event_ns DESC, run DESC, seq DESC) AS from_last
-  FROM "{{database}}"."{{table}}"
-  WHERE {{where}}
-    AND (kind = 'bar' OR (kind = 'trade' AND coalesce(session, 'regular') = 'regular'))
-), days AS (
-  SELECT symbol,
-         max(CASE WHEN from_first = 1 THEN coalesce(price, open) END) AS open,
-         max(coalesce(price, high)) AS high,
-         min(coalesce(price, low)) AS low,
-         max(CASE WHEN from_last = 1 THEN coalesce(price, close) END) AS close,
-         sum(coalesce(size, volume)) AS volume,
-         sum(CASE WHEN kind = 'trade' THEN CAST(price AS double) * CAST(size AS double) END)
-           / nullif(sum(CASE WHEN kind = 'trade' THEN CAST(size AS double) END), 0) AS vwap,
-         sum(CASE WHEN kind = 'trade' THEN 1 END) AS trades,
-         row_number() OVER (PARTITION BY symbol ORDER BY kind DESC) AS preference
-  FROM ranked
-  GROUP BY symbol, kind
-)
-SELECT symbol, open, high, low, close, volume, CAST(vwap AS decimal(18, 6)) AS vwap, trades
-FROM days
-WHERE preference = 1
-ORDER BY symbol"#;
+use super::builtin::{self, ClaimedPeriod};
+use super::condition::{self, EventTimes};
+use super::relation;
+use crate::ledger::Period;
+use crate::sessions::MarketSessions;
+
+/// Sessions a year of an exchange, as volatility is quoted; a market that never closes has days.
+const SESSIONS_A_YEAR: u32 = 252;
+const DAYS_A_YEAR: u32 = 365;
 
 /// Why free SQL cannot be filled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the SQL of report `{report}` has the placeholder {placeholder}: write one of {{{{database}}}}, {{{{table}}}}, \
-     {{{{start}}}}, {{{{end}}}}, {{{{data_date}}}}, {{{{where}}}}"
+     {{{{ticks}}}}, {{{{start}}}}, {{{{end}}}}, {{{{data_date}}}}, {{{{where}}}}"
 )]
 pub struct PlaceholderError {
     /// The report.
@@ -57,48 +45,178 @@ pub struct PlaceholderError {
     pub placeholder: String,
 }
 
-/// The statement of `report` for `interval`, whose rows have event times `event_times.0 <= t < event_times.1`.
-///
-/// # Errors
-/// Where free SQL has a placeholder that there is not.
-pub fn statement(
-    report: &Report,
-    interval: &DataInterval,
-    event_times: (Timestamp, Timestamp),
-    catalog: &Catalog,
+/// What a run asks, but for what only the ledger tells.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    name: String,
+    query: ReportQuery,
+    length: Interval,
+    interval: DataInterval,
+    /// The interval's rows have these event times.
+    times: EventTimes,
+    /// The interval before, and the event times of its rows.
+    previous: Option<(DataInterval, EventTimes)>,
+    catalog: Catalog,
+    format: Format,
     partition_by: PartitionBy,
-) -> Result<String, PlaceholderError> {
-    let pruning = pruning(event_times, partition_by);
-    let template = match &report.query {
-        ReportQuery::DailyOhlcv => DAILY_OHLCV,
-        ReportQuery::Sql(sql) => sql,
-    };
-    let mut filled = String::with_capacity(template.len() + 256);
-    let mut rest = template;
-    while let Some(open) = rest.find("{{") {
-        let (before, from) = rest.split_at(open);
-        filled.push_str(before);
-        let unknown = |placeholder: &str| PlaceholderError {
-            report: report.name.clone(),
-            placeholder: placeholder.to_owned(),
-        };
-        let close = from
-            .find("}}")
-            .ok_or_else(|| unknown(from.lines().next().unwrap_or_default()))?;
-        let (placeholder, after) = from.split_at(close + 2);
-        match placeholder[2..close].trim() {
-            "database" => filled.push_str(&catalog.database),
-            "table" => filled.push_str(&catalog.table),
-            "data_date" => filled.push_str(&interval.data_date.to_string()),
-            "start" => filled.push_str(&utc_text(interval.start)),
-            "end" => filled.push_str(&utc_text(interval.end)),
-            "where" => filled.push_str(&condition(report.interval, interval, pruning.as_deref())),
-            _ => return Err(unknown(placeholder)),
+    /// How long after its event a tick may be told.
+    beside: SignedDuration,
+    /// Symbols of which ticks are expected.
+    listed: Vec<String>,
+    /// How many such intervals a year has.
+    intervals_a_year: Option<u32>,
+}
+
+impl Question {
+    /// The question of `report` for `interval`.
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        report: &Report,
+        interval: DataInterval,
+        sessions: &MarketSessions,
+    ) -> Self {
+        let length = report.interval;
+        let previous = DataInterval::scheduled(interval.start, length, DataDate::Session, sessions)
+            .map(|previous| (previous, sessions.event_times(length, &previous)));
+        Self {
+            name: report.name.clone(),
+            query: report.query.clone(),
+            length,
+            interval,
+            times: sessions.event_times(length, &interval),
+            previous,
+            catalog: pipeline.catalog.clone(),
+            format: pipeline.lake.format,
+            partition_by: pipeline.lake.partition_by,
+            beside: condition::beside(&pipeline.source),
+            listed: listed(pipeline),
+            intervals_a_year: intervals_a_year(length, sessions.calendar()),
         }
-        rest = after;
     }
-    filled.push_str(rest);
-    Ok(filled)
+
+    /// Whether the statement needs what the ledger claims.
+    pub(super) fn needs_the_ledger(&self) -> bool {
+        self.query == ReportQuery::Builtin(BuiltinReport::Reconciliation)
+    }
+
+    /// The periods that the interval's rows lie in.
+    pub(super) fn periods(&self) -> Vec<Period> {
+        condition::periods(self.times, self.partition_by)
+    }
+
+    /// The statement, with what the ledger `claimed`.
+    ///
+    /// # Errors
+    /// Where free SQL has a placeholder that there is not.
+    pub(super) fn statement(&self, claimed: &[ClaimedPeriod]) -> Result<String, PlaceholderError> {
+        let (template, is_builtin) = match &self.query {
+            ReportQuery::Builtin(report) => (builtin::text(*report), true),
+            ReportQuery::Sql(sql) => (sql.as_str(), false),
+        };
+        let mut filled = String::with_capacity(template.len() + 256);
+        let mut rest = template;
+        while let Some(open) = rest.find("{{") {
+            let (before, from) = rest.split_at(open);
+            filled.push_str(before);
+            let unknown = |placeholder: &str| PlaceholderError {
+                report: self.name.clone(),
+                placeholder: placeholder.to_owned(),
+            };
+            let close = from
+                .find("}}")
+                .ok_or_else(|| unknown(from.lines().next().unwrap_or_default()))?;
+            let (placeholder, after) = from.split_at(close + 2);
+            let name = placeholder[2..close].trim();
+            let text = self
+                .common(name)
+                .or_else(|| is_builtin.then(|| self.of_builtin(name, claimed)).flatten())
+                .ok_or_else(|| unknown(placeholder))?;
+            filled.push_str(&text);
+            rest = after;
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+
+    /// The placeholders of every statement.
+    fn common(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "database" => self.catalog.database.clone(),
+            "table" => self.catalog.table.clone(),
+            "ticks" => relation::ticks(&self.catalog, self.format, self.partition_by),
+            "data_date" => self.interval.data_date.to_string(),
+            "start" => utc_text(self.interval.start),
+            "end" => utc_text(self.interval.end),
+            "where" => {
+                let rows =
+                    condition::rows(self.length, &self.interval, self.times, self.partition_by);
+                match self.format {
+                    Format::Parquet | Format::Json => rows,
+                    Format::Csv => condition::of_strings(&rows),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Those of built-in reports.
+    fn of_builtin(&self, name: &str, claimed: &[ClaimedPeriod]) -> Option<String> {
+        let by = self.partition_by;
+        Some(match name {
+            "inside" => condition::inside(self.length, &self.interval),
+            "rows" => match (&self.query, &self.previous) {
+                (ReportQuery::Builtin(BuiltinReport::TopMovers), Some((previous, times))) => {
+                    condition::rows_of_two(
+                        self.length,
+                        [&self.interval, previous],
+                        [self.times, *times],
+                        by,
+                    )
+                }
+                _ => condition::rows(self.length, &self.interval, self.times, by),
+            },
+            "around" => {
+                condition::rows_around(self.length, &self.interval, self.times, self.beside, by)
+            }
+            "periods_around" => condition::directories_around(self.times, self.beside, by),
+            "period" => condition::period_of_row(by).to_owned(),
+            "previous_date" => match &self.previous {
+                Some((previous, _)) => format!("DATE '{}'", previous.data_date),
+                None => "CAST(NULL AS date)".to_owned(),
+            },
+            "end_ns" => self.interval.end.as_nanosecond().to_string(),
+            "intervals_a_year" => match self.intervals_a_year {
+                Some(count) => count.to_string(),
+                None => "CAST(NULL AS double)".to_owned(),
+            },
+            "listed" => builtin::listed(&self.listed),
+            "claimed" => builtin::claimed(claimed),
+            _ => return None,
+        })
+    }
+}
+
+/// The symbols of a market that is made: each has ticks on every day. What a file has is the file's affair.
+fn listed(pipeline: &Pipeline) -> Vec<String> {
+    match (&pipeline.source, pipeline.market.universe) {
+        (Source::Simulated { .. }, Some(size)) => universe(size)
+            .iter()
+            .map(|symbol| symbol.as_str().to_owned())
+            .collect(),
+        (Source::Simulated { .. }, None) => pipeline.market.symbols.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// How many intervals of `length` a year of the market has; hours of an exchange are of unlike length.
+fn intervals_a_year(length: Interval, calendar: Calendar) -> Option<u32> {
+    let always_open = calendar.mic().is_none();
+    match length {
+        Interval::Session | Interval::Day if always_open => Some(DAYS_A_YEAR),
+        Interval::Session | Interval::Day => Some(SESSIONS_A_YEAR),
+        Interval::Hour => always_open.then_some(DAYS_A_YEAR * 24),
+        Interval::Minute => always_open.then_some(DAYS_A_YEAR * 24 * 60),
+    }
 }
 
 /// `2026-11-20 14:30:00.000`, as Athena's timestamps are written.
@@ -108,119 +226,59 @@ fn utc_text(at: Timestamp) -> String {
         .to_string()
 }
 
-/// True for exactly the rows of the interval; `pruning` reads partition keys only.
-///
-/// A session's rows carry its trade date, whatever their UTC day; a daily bar's
-/// event time is the session's close, which no longer belongs to the interval.
-fn condition(length: Interval, interval: &DataInterval, pruning: Option<&str>) -> String {
-    let rows = match length {
-        Interval::Session => format!("trade_date = DATE '{}'", interval.data_date),
-        Interval::Day | Interval::Hour | Interval::Minute => format!(
-            "ts_event_ns >= {} AND ts_event_ns < {}",
-            interval.start.as_nanosecond(),
-            interval.end.as_nanosecond()
-        ),
-    };
-    match pruning {
-        Some(pruning) => format!("({pruning} AND {rows})"),
-        None => format!("({rows})"),
-    }
-}
-
-/// A condition on the partition keys of every directory that rows of these event times may lie in.
-fn pruning((first, end): (Timestamp, Timestamp), partition_by: PartitionBy) -> Option<String> {
-    let last = end - jiff::SignedDuration::from_nanos(1);
-    let text = |at: Timestamp, format: &str| -> String {
-        at.to_zoned(TimeZone::UTC).strftime(format).to_string()
-    };
-    let between = |key: &str, format: &str| {
-        let (from, to) = (text(first, format), text(last, format));
-        if from == to {
-            format!("{key} = '{from}'")
-        } else {
-            format!("{key} BETWEEN '{from}' AND '{to}'")
-        }
-    };
-    match partition_by {
-        PartitionBy::None => None,
-        PartitionBy::Year => Some(between("year", "%Y")),
-        PartitionBy::Month => Some(between("month", "%Y-%m")),
-        PartitionBy::Day => Some(between("dt", "%Y-%m-%d")),
-        PartitionBy::Hour => {
-            let (day1, day2) = (text(first, "%Y-%m-%d"), text(last, "%Y-%m-%d"));
-            let (hour1, hour2) = (text(first, "%H"), text(last, "%H"));
-            Some(if day1 == day2 {
-                format!("dt = '{day1}' AND {}", between("hour", "%H"))
-            } else {
-                format!(
-                    "dt BETWEEN '{day1}' AND '{day2}' AND (dt > '{day1}' OR hour >= '{hour1}') \
-                     AND (dt < '{day2}' OR hour <= '{hour2}')"
-                )
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::claimed::Claimed;
     use super::*;
-    use crate::sessions::MarketSessions;
-    use jiff::civil::date;
-    use std::time::Duration;
-    use stockpipe_crds::pipeline::DataDate;
-    use stockpipe_crds::run_key::IntervalStart;
+    use stockpipe_crds::run_key::RunKey;
 
-    fn report(query: ReportQuery, interval: Interval) -> Report {
-        Report {
-            name: "r".into(),
-            query,
-            interval,
-            data_date: DataDate::Session,
-            schedule: None,
-            deadline: Duration::from_secs(1),
-            max_scanned_bytes: 1 << 30,
-            catch_up: None,
-        }
+    const PIPELINE: &str = "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: us}\nspec:\n  \
+        market: {calendar: CALENDAR, symbols: [AAPL, BRK.B]}\n  lake: {bucket: lake, partitionBy: BY}\n  \
+        catalog: {database: market, table: ticks}\n  \
+        reports: [{name: r, interval: LENGTH, ASKED}]\n";
+
+    fn question(calendar: &str, by: &str, length: &str, asked: &str, key: &str) -> Question {
+        let yaml = PIPELINE
+            .replace("CALENDAR", calendar)
+            .replace("BY", by)
+            .replace("LENGTH", length)
+            .replace("ASKED", asked);
+        self::asked(&yaml, key)
     }
 
-    fn interval(start: &str, end: &str) -> DataInterval {
-        DataInterval {
-            key_start: IntervalStart::Date(date(2026, 11, 20)),
-            data_date: date(2026, 11, 20),
-            start: start.parse().unwrap(),
-            end: end.parse().unwrap(),
-        }
+    fn asked(yaml: &str, key: &str) -> Question {
+        let pipeline = Pipeline::from_yaml(yaml, "us.yaml").unwrap();
+        let sessions = MarketSessions::of(&pipeline.market);
+        let key: RunKey = format!("report/r@{key}").parse().unwrap();
+        let report = &pipeline.reports[0];
+        let interval = DataInterval::of_key(key.start(), report.interval, &sessions).unwrap();
+        Question::new(&pipeline, report, interval, &sessions)
     }
 
-    fn session() -> DataInterval {
-        interval("2026-11-20T14:30:00Z", "2026-11-20T21:00:00Z")
+    fn free(sql: &str) -> Result<String, PlaceholderError> {
+        let asked = format!("sql: {{query: {sql:?}}}");
+        question("XNYS", "Month", "Session", &asked, "2026-11-20").statement(&[])
     }
 
-    fn conditioned(length: Interval, interval: &DataInterval, partition_by: PartitionBy) -> String {
-        let times = MarketSessions::parse("XNYS")
+    fn builtin(name: &str, by: &str, length: &str, key: &str) -> String {
+        let claimed = [ClaimedPeriod {
+            name: "dt=2026-11-20/hour=14".to_owned(),
+            claimed: Claimed {
+                files: 3,
+                rows: 120,
+            },
+            is_closed: true,
+        }];
+        question("XNYS", by, length, &format!("builtin: {name}"), key)
+            .statement(&claimed)
             .unwrap()
-            .event_times(length, interval);
-        condition(length, interval, pruning(times, partition_by).as_deref())
-    }
-
-    fn filled(report: &Report, partition_by: PartitionBy) -> Result<String, PlaceholderError> {
-        let times = (session().start, session().end);
-        statement(report, &session(), times, &catalog(), partition_by)
-    }
-
-    fn catalog() -> Catalog {
-        Catalog {
-            database: "market".into(),
-            table: "ticks".into(),
-        }
     }
 
     #[test]
     fn every_placeholder_is_filled() {
         let sql = "SELECT '{{database}}', '{{ table }}', DATE '{{data_date}}', TIMESTAMP '{{start}}', TIMESTAMP '{{end}}' WHERE {{where}}";
-        let report = report(ReportQuery::Sql(sql.into()), Interval::Session);
         assert_eq!(
-            filled(&report, PartitionBy::Month).unwrap(),
+            free(sql).unwrap(),
             "SELECT 'market', 'ticks', DATE '2026-11-20', TIMESTAMP '2026-11-20 14:30:00.000', \
              TIMESTAMP '2026-11-20 21:00:00.000' WHERE (month = '2026-11' AND trade_date = DATE '2026-11-20')"
         );
@@ -228,46 +286,109 @@ mod tests {
 
     #[test]
     fn an_unknown_placeholder_is_named() {
-        for (sql, named) in [("SELECT {{day}}", "{{day}}"), ("SELECT {{day\nx", "{{day")] {
-            let report = report(ReportQuery::Sql(sql.into()), Interval::Day);
-            let error = filled(&report, PartitionBy::Day).unwrap_err();
+        // `{{inside}}` is for built-in reports alone.
+        for (sql, named) in [
+            ("SELECT {{day}}", "{{day}}"),
+            ("SELECT {{day\nx", "{{day"),
+            ("SELECT {{inside}}", "{{inside}}"),
+        ] {
+            let error = free(sql).unwrap_err();
             assert_eq!(error.placeholder, named);
             assert!(error.to_string().contains("write one of {{database}}"));
         }
     }
 
     #[test]
-    fn a_session_is_its_trade_date_and_its_partitions_are_pruned_by_utc() {
-        assert_eq!(
-            conditioned(Interval::Session, &session(), PartitionBy::Hour),
-            "(dt BETWEEN '2026-11-20' AND '2026-11-21' AND (dt > '2026-11-20' OR hour >= '05') \
-             AND (dt < '2026-11-21' OR hour <= '04') AND trade_date = DATE '2026-11-20')"
-        );
-        assert_eq!(
-            conditioned(Interval::Session, &session(), PartitionBy::None),
-            "(trade_date = DATE '2026-11-20')"
-        );
+    fn no_built_in_report_has_a_placeholder_left_in_any_layout() {
+        for report in BuiltinReport::ALL {
+            let name = serde_json::to_value(report).unwrap();
+            let name = name.as_str().unwrap();
+            for by in ["None", "Year", "Month", "Day", "Hour"] {
+                for (length, key) in [
+                    ("Session", "2026-11-20"),
+                    ("Day", "2026-11-20"),
+                    ("Hour", "2026-11-20T1500Z"),
+                    ("Minute", "2026-11-20T1501Z"),
+                ] {
+                    let sql = builtin(name, by, length, key);
+                    assert!(!sql.contains("{{"), "{name}: {sql}");
+                    assert!(sql.contains(r#"FROM "market"."ticks""#), "{name}");
+                    // Athena takes statements of 262,144 bytes.
+                    assert!(sql.len() < 20_000, "{name}: {}", sql.len());
+                }
+            }
+        }
     }
 
     #[test]
-    fn an_hour_is_one_directory_and_its_end_is_exclusive() {
-        let hour = interval("2026-11-20T15:00:00Z", "2026-11-20T16:00:00Z");
-        assert_eq!(
-            conditioned(Interval::Hour, &hour, PartitionBy::Hour),
-            "(dt = '2026-11-20' AND hour = '15' AND ts_event_ns >= 1795186800000000000 AND ts_event_ns < 1795190400000000000)"
-        );
-        let day = interval("2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z");
+    fn a_lake_of_csv_is_read_with_its_types() {
+        let yaml = |asked: &str| {
+            PIPELINE
+                .replace(
+                    "partitionBy: BY",
+                    "partitionBy: Day, format: Csv, compression: Gzip",
+                )
+                .replace("CALENDAR", "XNYS")
+                .replace("LENGTH", "Session")
+                .replace("ASKED", asked)
+        };
+        let sql = asked(&yaml("builtin: daily-ohlcv"), "2026-11-20")
+            .statement(&[])
+            .unwrap();
+        let read = "CAST(NULLIF(price, '') AS decimal(18,9)) AS price";
+        assert!(sql.contains(read), "{sql}");
+        // Columns of a table of CSV are strings: cast, they are right in the table and in a query that has cast them.
+        let free = "sql: {query: 'SELECT 1 FROM {{table}} WHERE {{where}}'}";
+        let sql = asked(&yaml(free), "2026-11-20").statement(&[]).unwrap();
+        let read = "(dt BETWEEN '2026-11-20' AND '2026-11-21' AND CAST(trade_date AS date) = DATE '2026-11-20')";
+        assert!(sql.contains(read), "{sql}");
+    }
+
+    #[test]
+    fn movers_read_the_session_before_and_mondays_is_fridays() {
+        let monday = builtin("top-movers", "Day", "Session", "2026-11-23");
         assert!(
-            conditioned(Interval::Day, &day, PartitionBy::Year).starts_with("(year = '2026' AND")
+            monday.contains("(trade_date = DATE '2026-11-23' OR trade_date = DATE '2026-11-20'))")
+        );
+        assert!(monday.contains("DATE '2026-11-20' AS previous_date"));
+        // After a holiday, and of an hour the hour before.
+        let friday = builtin("top-movers", "Day", "Day", "2026-11-27");
+        assert!(friday.contains("DATE '2026-11-25' AS previous_date"));
+        let hour = builtin("top-movers", "Hour", "Hour", "2026-11-20T1500Z");
+        assert!(hour.contains(
+            "((dt = '2026-11-20' AND hour = '15') OR (dt = '2026-11-20' AND hour = '14'))"
+        ));
+    }
+
+    #[test]
+    fn volatility_is_annual_by_sessions_and_of_an_exchanges_hours_it_is_not() {
+        let annual = |calendar, length, key| {
+            let asked = question(calendar, "Day", length, "builtin: volatility", key);
+            asked.of_builtin("intervals_a_year", &[]).unwrap()
+        };
+        assert_eq!(annual("XNYS", "Session", "2026-11-20"), "252");
+        assert_eq!(annual("24x7", "Day", "2026-11-20"), "365");
+        assert_eq!(annual("24x7", "Hour", "2026-11-20T1500Z"), "8760");
+        assert_eq!(
+            annual("XNYS", "Hour", "2026-11-20T1500Z"),
+            "CAST(NULL AS double)"
         );
     }
 
     #[test]
-    fn the_built_in_report_has_no_placeholder_left() {
-        let report = report(ReportQuery::DailyOhlcv, Interval::Session);
-        let sql = filled(&report, PartitionBy::Hour).unwrap();
-        assert!(!sql.contains("{{"));
-        assert!(sql.contains(r#"FROM "market"."ticks""#));
-        assert!(sql.contains("trade_date = DATE '2026-11-20'"));
+    fn what_is_listed_and_claimed_is_written_as_values() {
+        let quality = builtin("data-quality", "Hour", "Session", "2026-11-20");
+        assert!(quality.contains("FROM (VALUES ('AAPL'), ('BRK.B')) AS names (symbol)"));
+        let balance = builtin("reconciliation", "Hour", "Session", "2026-11-20");
+        assert!(balance.contains("(VALUES ('dt=2026-11-20/hour=14', 3, 120, 1))"));
+        let none = question(
+            "XNYS",
+            "Hour",
+            "Session",
+            "builtin: reconciliation",
+            "2026-11-20",
+        );
+        assert!(none.needs_the_ledger());
+        assert_eq!(none.periods().len(), 24);
     }
 }

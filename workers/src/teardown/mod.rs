@@ -1,12 +1,13 @@
 //! The role `teardown`: deletes what `provision` made, where a `deletionPolicy` asks for it.
 //!
 //! Only what carries the pipeline's mark goes: the prefix by its owner's record, the topic by the record of its id,
-//! table and database by a parameter, workgroups by name and description, the bucket by a tag. What has another mark
+//! table and database by a parameter, crawler and workgroups by name and description, the bucket by a tag. What has another mark
 //! or none stays, and is told. The mark on the prefix goes after everything that is found by it, so that a teardown
 //! that broke off anywhere is finished by the next one; what is gone already is fine.
 
 mod bucket;
 mod catalog;
+mod crawler;
 mod folder;
 mod topic;
 mod workgroups;
@@ -107,6 +108,7 @@ async fn tear_down(ctx: &Context, notes: &mut Notes) -> Result<(), ServiceError>
     }
     if let Some(lake_id) = &lake_id {
         workgroups::tear_down(ctx, &clients.athena, lake_id, notes).await?;
+        crawler::tear_down(ctx, &clients.glue, lake_id, notes).await?;
     }
     catalog::tear_down(ctx, &clients.glue, notes).await?;
     if let Some(lake_id) = &lake_id {

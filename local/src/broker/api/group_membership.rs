@@ -33,6 +33,7 @@ pub(super) async fn join(mut call: Call<'_>) -> Result<Answer, ConnectionError> 
         member: member.clone(),
         instance: request.group_instance_id.as_ref().map(ToString::to_string),
         client_id: call.client_id.to_string(),
+        client_host: call.peer.client_host.clone(),
         session_timeout,
         rebalance_timeout: match request.rebalance_timeout_ms {
             // Version 0 has the session timeout for both.

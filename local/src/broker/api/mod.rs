@@ -5,9 +5,11 @@ mod configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod describe_cluster;
 mod fetch;
 mod find_coordinator;
 mod group_membership;
+mod groups;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -29,9 +31,11 @@ use super::node::Node;
 use super::shape;
 use super::versions;
 
-/// What the broker tells one client about where it is.
+/// Where a client is, and what the broker tells it about where it is itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
+    /// As Apache Kafka writes it: `/` and the address.
+    pub(crate) client_host: String,
     pub(crate) broker_host: String,
     pub(crate) broker_port: i32,
 }
@@ -91,6 +95,10 @@ pub(crate) async fn answer(
         ApiKey::SyncGroup => group_membership::sync(call).await.map(Some),
         ApiKey::Heartbeat => group_membership::heartbeat(call).map(Some),
         ApiKey::LeaveGroup => group_membership::leave(call).map(Some),
+        ApiKey::ListGroups => groups::list(call).map(Some),
+        ApiKey::DescribeGroups => groups::describe(call).map(Some),
+        ApiKey::DeleteGroups => groups::delete(call).await.map(Some),
+        ApiKey::DescribeCluster => describe_cluster::handle(call).map(Some),
         ApiKey::ApiVersions => api_versions::handle(call).map(Some),
         ApiKey::CreateTopics => create_topics::handle(call).await.map(Some),
         ApiKey::DeleteTopics => delete_topics::handle(call).await.map(Some),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::membership::{Group, Join, Joined, Settings, Sync, Synced};
+use super::membership::{Description, Group, Join, Joined, Settings, Sync, Synced};
 use super::offsets::Offsets;
 
 /// Most groups that have members at a time.
@@ -104,6 +104,44 @@ impl Coordinator {
             Some(group) => group.check_commit(member, instance, generation, Instant::now()),
             None if generation < 0 => Ok(()),
             None => Err(ResponseError::UnknownMemberId),
+        }
+    }
+
+    /// Every group with members or committed offsets, by id.
+    pub(crate) fn list(&self) -> BTreeMap<String, Description> {
+        let groups = self.groups.lock();
+        let known = self.offsets.groups().into_iter();
+        let mut all: BTreeMap<_, _> = known.map(|id| (id, Description::empty())).collect();
+        all.extend(groups.iter().map(|(id, g)| (id.clone(), g.describe())));
+        all
+    }
+
+    /// The group, if there is one.
+    pub(crate) fn describe(&self, group: &str) -> Option<Description> {
+        if let Some(group) = self.groups.lock().get(group) {
+            return Some(group.describe());
+        }
+        let committed = !self.offsets.all(group).is_empty();
+        committed.then(Description::empty)
+    }
+
+    /// Forgets a group without members, with what it committed; blocking.
+    pub(crate) fn delete(&self, group: &str) -> Result<(), ResponseError> {
+        check_id(group)?;
+        // Held throughout, so that nobody joins meanwhile.
+        let groups = self.groups.lock();
+        if groups.contains_key(group) {
+            return Err(ResponseError::NonEmptyGroup);
+        }
+        match self.offsets.forget_group(group) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ResponseError::GroupIdNotFound),
+            Err(error) => {
+                tracing::error!(
+                    "cannot take group {group} off the file of committed offsets: {error}"
+                );
+                Err(ResponseError::KafkaStorageError)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! The states and their answers are those of Apache Kafka's classic group coordinator. Time
 //! comes in as an argument; answers that have to wait leave by a channel.
 
+mod description;
 mod joining;
 mod member;
 mod rebalance;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::error::ResponseError;
 use tokio::sync::oneshot;
 
+pub(crate) use description::{Description, MemberDescription};
 pub(crate) use member::{Join, Joined, Sync, Synced};
 use member::{Member, refuse_sync, send};
 use rebalance::Rebalance;

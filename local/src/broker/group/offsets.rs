@@ -144,6 +144,25 @@ impl Offsets {
         Ok(())
     }
 
+    /// Forgets all that a group committed; durable when this returns. Whether there was anything.
+    pub(crate) fn forget_group(&self, group: &str) -> io::Result<bool> {
+        let mut state = self.state.lock();
+        let Some(forgotten) = state.groups.remove(group) else {
+            return Ok(false);
+        };
+        if let Err(error) = self.rewrite(&mut state) {
+            // The file still has them.
+            state.groups.insert(group.to_owned(), forgotten);
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// The groups that have committed something.
+    pub(crate) fn groups(&self) -> Vec<String> {
+        self.state.lock().groups.keys().cloned().collect()
+    }
+
     fn rewrite(&self, state: &mut State) -> io::Result<()> {
         let mut text = Vec::new();
         for (group, commits) in &state.groups {

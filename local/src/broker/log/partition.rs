@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::recovery;
 use super::segment::Slice;
 use super::{AppendError, Appended, Limits, Log, Retention};
+use crate::seldom::Seldom;
 
 /// One partition of a topic.
 #[derive(Debug)]
@@ -148,11 +149,15 @@ impl Partition {
             let code = match &error {
                 AppendError::Sequence(sequence) => sequence.code(),
                 AppendError::Storage { .. } => {
-                    tracing::error!(
-                        partition = self.name,
-                        "cannot append to {}: {error}",
-                        self.name
-                    );
+                    static FAILED: Seldom = Seldom::new();
+                    if let Some(kept) = FAILED.met() {
+                        tracing::error!(
+                            partition = self.name,
+                            not_told = kept,
+                            "cannot append to {}: {error}; producers keep what they have until it can be written",
+                            self.name
+                        );
+                    }
                     ResponseError::KafkaStorageError
                 }
             };

@@ -195,3 +195,28 @@ async fn offsets_are_found_by_time_in_every_codec() {
     drop(consumer);
     broker.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_listed_and_described_to_whoever_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = start(directory.path()).await;
+    create_topic(&broker, "ticks", 2, &[]).await;
+    let consumer = member(&broker, "range");
+    balanced(&[&consumer], &[2], 2).await;
+    let asker: BaseConsumer = client(&broker).create().unwrap();
+    let found = tokio::task::block_in_place(|| asker.fetch_group_list(None, PATIENCE)).unwrap();
+    let groups = found.groups();
+    assert_eq!(groups.len(), 1);
+    let group = &groups[0];
+    assert_eq!((group.name(), group.state()), ("landers", "Stable"));
+    assert_eq!(
+        (group.protocol_type(), group.protocol()),
+        ("consumer", "range")
+    );
+    let members = group.members();
+    assert_eq!(members.len(), 1);
+    assert_eq!(members[0].client_host(), "/127.0.0.1");
+    assert!(members[0].assignment().is_some_and(|a| !a.is_empty()));
+    drop(consumer);
+    broker.shutdown().await.unwrap();
+}

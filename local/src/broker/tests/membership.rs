@@ -38,6 +38,7 @@ impl Bench {
             member: member.to_owned(),
             instance: None,
             client_id: "client".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
             session_timeout: SESSION,
             rebalance_timeout: REBALANCE,
             protocol_type: "consumer".to_owned(),

@@ -281,6 +281,66 @@ async fn use_api(raw: &mut Raw, key: ApiKey, v: i16) {
             let response = raw.call(v, request).await;
             assert_eq!(response.responses[0].error_code, 0);
         }
+        // These come after JoinGroup and OffsetCommit: `joined-0` has a member, `commits` has offsets alone.
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            let request = match v {
+                ..4 => request,
+                _ => request.with_states_filter(vec![text("empty")]),
+            };
+            let response = raw.call(v, request).await;
+            let ids: Vec<&str> = response.groups.iter().map(|g| &**g.group_id).collect();
+            assert!(ids.contains(&"commits"), "{ids:?}");
+            assert_eq!(ids.contains(&"joined-0"), v < 4, "{ids:?}");
+            let types: Vec<&str> = response.groups.iter().map(|g| &*g.group_type).collect();
+            assert_eq!(types.contains(&"classic"), v >= 5);
+        }
+        ApiKey::DescribeGroups => {
+            let groups = ["joined-0", "commits", "nobody"].map(group).to_vec();
+            let request = DescribeGroupsRequest::default().with_groups(groups);
+            let response = raw.call(v, request).await;
+            let states: Vec<&str> = response.groups.iter().map(|g| &*g.group_state).collect();
+            assert_eq!(states, ["CompletingRebalance", "Empty", "Dead"]);
+            assert_eq!(&*response.groups[0].members[0].client_host, "/127.0.0.1");
+            let missing = ResponseError::GroupIdNotFound.code();
+            assert_eq!(
+                response.groups[2].error_code,
+                if v >= 6 { missing } else { 0 }
+            );
+        }
+        ApiKey::DeleteGroups => {
+            let name = format!("gone-{v}");
+            let partition = OffsetCommitRequestPartition::default().with_committed_offset(1);
+            let topic = OffsetCommitRequestTopic::default()
+                .with_name(topic_name("ticks"))
+                .with_partitions(vec![partition]);
+            let commit = OffsetCommitRequest::default()
+                .with_group_id(group(&name))
+                .with_generation_id_or_member_epoch(-1)
+                .with_topics(vec![topic]);
+            raw.call(2, commit).await;
+            let groups = [&name, "joined-0", "nobody"].map(group).to_vec();
+            let request = DeleteGroupsRequest::default().with_groups_names(groups);
+            let response = raw.call(v, request).await;
+            let codes: Vec<i16> = response.results.iter().map(|r| r.error_code).collect();
+            let refused = [ResponseError::NonEmptyGroup, ResponseError::GroupIdNotFound];
+            assert_eq!(codes, [0, refused[0].code(), refused[1].code()]);
+        }
+        ApiKey::DescribeCluster => {
+            let response = raw.call(v, DescribeClusterRequest::default()).await;
+            assert_eq!((response.error_code, response.brokers.len()), (0, 1));
+            assert_eq!(response.controller_id, response.brokers[0].broker_id);
+            if v >= 1 {
+                for (endpoints, refused) in [
+                    (2, ResponseError::MismatchedEndpointType),
+                    (3, ResponseError::UnsupportedEndpointType),
+                ] {
+                    let others = DescribeClusterRequest::default().with_endpoint_type(endpoints);
+                    let response = raw.call(v, others).await;
+                    assert_eq!(response.error_code, refused.code());
+                }
+            }
+        }
         other => panic!("{other:?} is in the version table, but this test does not use it"),
     }
 }

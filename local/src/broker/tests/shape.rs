@@ -285,6 +285,29 @@ fn filled(key: ApiKey, version: i16) -> BytesMut {
                 ]),
             ]),
         ),
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            let request = match v {
+                ..4 => request,
+                _ => request.with_states_filter(vec![text("Stable")]),
+            };
+            let request = match v {
+                ..5 => request,
+                _ => request.with_types_filter(vec![text("classic"), text("consumer")]),
+            };
+            put(&mut bytes, v, &request);
+        }
+        ApiKey::DescribeGroups => put(
+            &mut bytes,
+            v,
+            &DescribeGroupsRequest::default().with_groups(vec![group(), group()]),
+        ),
+        ApiKey::DeleteGroups => put(
+            &mut bytes,
+            v,
+            &DeleteGroupsRequest::default().with_groups_names(vec![group()]),
+        ),
+        ApiKey::DescribeCluster => put(&mut bytes, v, &DescribeClusterRequest::default()),
         other => panic!("{other:?} is in the version table, but this test has no request of it"),
     }
     bytes
@@ -391,6 +414,10 @@ fn decode(key: ApiKey, version: i16, bytes: BytesMut) {
         ApiKey::Heartbeat => one::<HeartbeatRequest>(version, bytes),
         ApiKey::LeaveGroup => one::<LeaveGroupRequest>(version, bytes),
         ApiKey::SyncGroup => one::<SyncGroupRequest>(version, bytes),
+        ApiKey::ListGroups => one::<ListGroupsRequest>(version, bytes),
+        ApiKey::DescribeGroups => one::<DescribeGroupsRequest>(version, bytes),
+        ApiKey::DeleteGroups => one::<DeleteGroupsRequest>(version, bytes),
+        ApiKey::DescribeCluster => one::<DescribeClusterRequest>(version, bytes),
         ApiKey::ApiVersions => one::<ApiVersionsRequest>(version, bytes),
         ApiKey::CreateTopics => one::<CreateTopicsRequest>(version, bytes),
         ApiKey::DeleteTopics => one::<DeleteTopicsRequest>(version, bytes),

@@ -2,6 +2,7 @@
 
 use super::{Lane, Rules};
 use crate::simulator::SECOND;
+use crate::simulator::disorder::{Disturbance, Mishap, Pending};
 use crate::simulator::draws::BELL_SD;
 use crate::simulator::event::{Event, What};
 use crate::simulator::factors::Factors;
@@ -27,11 +28,73 @@ impl Lane {
             } else {
                 self.quote(rules, factors, bits >> 16)
             };
-            events.push(Event::new(self.next_ns, index, latency_ns, what));
+            let mut event = Event::new(self.next_ns, index, latency_ns, what);
+            if let Some(disturbance) = &rules.disturbance {
+                event = self.disturb(disturbance, rules, event);
+                self.correct(index, self.next_ns, events);
+            }
+            events.push(event);
             self.arrivals
                 .event((self.next_ns - self.last_ns) as f64 / SECOND as f64);
             self.last_ns = self.next_ns;
             self.next_ns = self.after_wait();
+        }
+        self.correct(index, until, events);
+    }
+
+    /// What comes upon a tick of this instant: it may be late, or corrected later.
+    fn disturb(&mut self, disturbance: &Disturbance, rules: &Rules, event: Event) -> Event {
+        let trade = match event.what {
+            What::Trade {
+                price,
+                size,
+                number,
+                ..
+            } => Some((price, size, number)),
+            _ => None,
+        };
+        let Some(mishaps) = &mut self.mishaps else {
+            return event;
+        };
+        match disturbance.mishap(mishaps, self.next_ns, trade.is_some()) {
+            Mishap::Late(at_ns) => event.arriving_at(at_ns),
+            Mishap::Corrected { at_ns, cancel } => {
+                if let Some((price, size, number)) = trade {
+                    let step = rules.ladder.band(price).2;
+                    let price = if cancel {
+                        price
+                    } else {
+                        rules.ladder.at_or_below((price - step).max(step))
+                    };
+                    let pending = Pending {
+                        at_ns,
+                        number,
+                        price,
+                        size,
+                        cancel,
+                    };
+                    // The next one is the last of the list.
+                    let place = self.pending.partition_point(|other| other.at_ns > at_ns);
+                    self.pending.insert(place, pending);
+                }
+                event
+            }
+            Mishap::None => event,
+        }
+    }
+
+    /// Tells the corrections that are due before an instant.
+    #[inline]
+    fn correct(&mut self, index: usize, until: i64, events: &mut Vec<Event>) {
+        const LATENCY_NS: u32 = 100_000;
+        while let Some(pending) = self.pending.pop_if(|pending| pending.at_ns < until) {
+            let what = What::Correction {
+                number: pending.number,
+                price: pending.price,
+                size: pending.size,
+                cancel: pending.cancel,
+            };
+            events.push(Event::new(pending.at_ns, index, LATENCY_NS, what));
         }
     }
 
@@ -126,7 +189,13 @@ impl Lane {
         };
         let ladder = &rules.ladder;
         let size = rules.sizes.draw(bits >> 3, ladder.lot, ladder.odd_lots);
-        What::Trade { price, size, side }
+        self.traded += 1;
+        What::Trade {
+            price,
+            size,
+            side,
+            number: self.traded,
+        }
     }
 }
 

@@ -165,7 +165,7 @@ func (s *supervisor) start() error {
 			}
 			s.mark("containerd")
 			for _, f := range s.Images {
-				if _, err := ctrImport(containerdSocket, filepath.Join(s.Dir, "images", f)); err != nil {
+				if _, err := ctrImport(containerdSocket, filepath.Join(s.Dir, "images", f), s.runOnce); err != nil {
 					return err
 				}
 			}
@@ -258,6 +258,28 @@ func (s *supervisor) spawn(c component) (*child, error) {
 	if s.ControlPlaneOnly { // with a node, the PID namespace sees to it
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
+	ch, err := s.startChild(c.name, cmd)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = s.waitFor(ch)
+		close(ch.done)
+	}()
+	return ch, nil
+}
+
+// runOnce runs a command that is no component. As with those, reapOrphans must know the process for ours, or it may
+// take the end of it from who waits.
+func (s *supervisor) runOnce(cmd *exec.Cmd) error {
+	ch, err := s.startChild("", cmd)
+	if err != nil {
+		return err
+	}
+	return s.waitFor(ch)
+}
+
+func (s *supervisor) startChild(name string, cmd *exec.Cmd) (*child, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
@@ -266,16 +288,17 @@ func (s *supervisor) spawn(c component) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ch := &child{name: c.name, cmd: cmd, done: make(chan struct{})}
+	ch := &child{name: name, cmd: cmd, done: make(chan struct{})}
 	s.children[cmd.Process.Pid] = ch
-	go func() {
-		_ = cmd.Wait()
-		s.mu.Lock()
-		delete(s.children, cmd.Process.Pid)
-		s.mu.Unlock()
-		close(ch.done)
-	}()
 	return ch, nil
+}
+
+func (s *supervisor) waitFor(ch *child) error {
+	err := ch.cmd.Wait()
+	s.mu.Lock()
+	delete(s.children, ch.cmd.Process.Pid)
+	s.mu.Unlock()
+	return err
 }
 
 // cleanEnv is the environment of the supervisor and its components: a caller's
@@ -341,7 +364,7 @@ func (s *supervisor) reapOrphans() {
 			if err != nil || pid == 0 {
 				break
 			}
-			s.mu.Lock() // spawn holds it from fork to registration
+			s.mu.Lock() // startChild holds it from fork to registration
 			_, known := s.children[pid]
 			s.mu.Unlock()
 			if known {

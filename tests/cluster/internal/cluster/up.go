@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -329,12 +330,16 @@ func (s *Spec) Import(archive string) (string, error) {
 	if s.ControlPlaneOnly || !s.Running() {
 		return "", errors.New("no node is running")
 	}
-	return ctrImport(s.HostPath("/run/containerd/containerd.sock"), archive)
+	return ctrImport(s.HostPath("/run/containerd/containerd.sock"), archive, (*exec.Cmd).Run)
 }
 
-func ctrImport(socket, archive string) (string, error) {
-	b, err := exec.Command("ctr", "--address", socket, "-n", "k8s.io", "images", "import", archive).CombinedOutput()
-	out := strings.TrimSpace(string(b))
+// ctrImport imports an archive; run starts the command and waits for it.
+func ctrImport(socket, archive string, run func(*exec.Cmd) error) (string, error) {
+	var said bytes.Buffer
+	cmd := exec.Command("ctr", "--address", socket, "-n", "k8s.io", "images", "import", archive)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err := run(cmd)
+	out := strings.TrimSpace(said.String())
 	if err != nil {
 		return "", fmt.Errorf("ctr images import %s: %w: %s", archive, err, out)
 	}

@@ -1,44 +1,26 @@
 //! JSON lines: the wire's names, and `ts_event` as Athena reads a timestamp.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Write};
 
 use arrow::array::RecordBatch;
-use bytes::{Buf, Bytes};
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use flate2::{Compression as Level, GzBuilder};
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use stockpipe_crds::pipeline::Compression;
 use stockpipe_market::columns::{TickColumns, TickReader};
 use stockpipe_market::json;
 
-use super::EncodeError;
-
-/// gzip's level: beyond it the file hardly shrinks and the lander slows.
-const LEVEL: u32 = 4;
-
-/// Rows of a batch read back.
-const READ_ROWS: usize = 8_192;
+use super::text::{self, TextFile};
+use super::{EncodeError, READ_ROWS};
 
 /// A file of JSON lines being written in memory.
-pub enum JsonFile {
-    /// As text.
-    Plain(Vec<u8>),
-    /// As one gzip member without a time, so that the same rows make the same bytes.
-    Gzip(Box<GzEncoder<Vec<u8>>>),
+pub struct JsonFile {
+    file: TextFile,
 }
 
 impl JsonFile {
-    pub(super) fn plain() -> Self {
-        Self::Plain(Vec::new())
-    }
-
-    pub(super) fn gzip() -> Self {
-        let file = GzBuilder::new()
-            .mtime(0)
-            .write(Vec::new(), Level::new(LEVEL));
-        Self::Gzip(Box::new(file))
+    pub(super) fn new(file: TextFile) -> Self {
+        Self { file }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
@@ -56,26 +38,17 @@ impl JsonFile {
                 athena_time(tick.ts_event_ns)
             )?;
             line.push(b'\n');
-            match self {
-                Self::Plain(file) => file.write_all(&line)?,
-                Self::Gzip(file) => file.write_all(&line)?,
-            }
+            self.file.write(&line)?;
         }
         Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Plain(file) => file.len(),
-            Self::Gzip(file) => file.get_ref().len(),
-        }
+        self.file.len()
     }
 
     pub(super) fn finish(self) -> Result<Bytes, EncodeError> {
-        match self {
-            Self::Plain(file) => Ok(file.into()),
-            Self::Gzip(file) => Ok(file.finish()?.into()),
-        }
+        Ok(self.file.finish()?)
     }
 }
 
@@ -92,11 +65,7 @@ pub(super) fn read(
     file: Bytes,
     codec: Compression,
 ) -> Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send> {
-    let text: Box<dyn Read + Send> = match codec {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(file.reader())),
-        _ => Box::new(file.reader()),
-    };
-    let mut lines = BufReader::with_capacity(1 << 16, text);
+    let mut lines = text::open(file, codec);
     let mut line = Vec::new();
     let mut columns = TickColumns::new();
     Box::new(std::iter::from_fn(move || {
@@ -125,7 +94,7 @@ mod tests {
         let mut columns = TickColumns::new();
         let ts = 1_763_650_800_123_956_789;
         columns.push_json(trade("AAPL", 7, ts).as_bytes()).unwrap();
-        let mut file = JsonFile::plain();
+        let mut file = JsonFile::new(TextFile::new(Compression::None).unwrap());
         file.write(&columns.finish()).unwrap();
         let text = String::from_utf8(file.finish().unwrap().to_vec()).unwrap();
         assert!(
@@ -141,22 +110,5 @@ mod tests {
     #[test]
     fn times_before_1970_are_cut_towards_the_past() {
         assert_eq!(athena_time(-1).to_string(), "1969-12-31 23:59:59.999");
-    }
-
-    #[test]
-    fn gzip_is_one_member_without_a_time() {
-        let mut columns = TickColumns::new();
-        columns.push_json(trade("AAPL", 7, 0).as_bytes()).unwrap();
-        let mut file = JsonFile::gzip();
-        let batch = columns.finish();
-        file.write(&batch).unwrap();
-        file.write(&batch).unwrap();
-        let bytes = file.finish().unwrap();
-        assert_eq!(&bytes[..2], &[0x1f, 0x8b]);
-        assert_eq!(&bytes[4..8], &[0; 4]);
-        let mut one = flate2::read::GzDecoder::new(bytes.reader());
-        let mut text = String::new();
-        one.read_to_string(&mut text).unwrap();
-        assert_eq!(text.lines().count(), 2);
     }
 }

@@ -1,7 +1,9 @@
 //! Files of the table, as any engine reads them.
 
+mod csv;
 mod json;
 mod parquet;
+mod text;
 
 use std::sync::Arc;
 
@@ -9,11 +11,18 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use stockpipe_crds::pipeline::{Compression, Format};
+use stockpipe_market::view::TickView;
 
+use self::text::TextFile;
 use crate::ledger::Layout;
+
+pub use self::parquet::{options as parquet_options, properties as parquet_properties};
 
 /// Version of the columns of [`stockpipe_market::columns::schema`].
 pub const SCHEMA_ID: u32 = 1;
+
+/// Rows of a batch read back.
+const READ_ROWS: usize = 8_192;
 
 /// Why rows could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +44,7 @@ pub enum EncodeError {
     #[error("cannot sort a batch: {0}")]
     Arrow(#[from] ArrowError),
     /// A batch that holds no ticks.
-    #[error("cannot write JSON lines: {0}")]
+    #[error("cannot write lines of text: {0}")]
     Batch(#[from] stockpipe_market::columns::BatchError),
     /// The compressor.
     #[error("cannot compress: {0}")]
@@ -48,6 +57,8 @@ pub enum Encoder {
     Parquet(Box<parquet::ParquetFile>),
     /// JSON lines.
     Json(json::JsonFile),
+    /// CSV.
+    Csv(csv::CsvFile),
 }
 
 impl Encoder {
@@ -60,14 +71,14 @@ impl Encoder {
             format: layout.format,
             codec: layout.codec,
         };
-        match (layout.format, layout.codec) {
-            (Format::Parquet, codec) => {
-                let codec = parquet::codec(codec).ok_or_else(unsupported)?;
+        let text = || TextFile::new(layout.codec).ok_or_else(unsupported);
+        match layout.format {
+            Format::Parquet => {
+                let codec = parquet::codec(layout.codec).ok_or_else(unsupported)?;
                 Ok(Self::Parquet(Box::new(parquet::ParquetFile::new(codec)?)))
             }
-            (Format::Json, Compression::Gzip) => Ok(Self::Json(json::JsonFile::gzip())),
-            (Format::Json, Compression::None) => Ok(Self::Json(json::JsonFile::plain())),
-            (Format::Json | Format::Csv, _) => Err(unsupported()),
+            Format::Json => Ok(Self::Json(json::JsonFile::new(text()?))),
+            Format::Csv => Ok(Self::Csv(csv::CsvFile::new(text()?)?)),
         }
     }
 
@@ -79,6 +90,7 @@ impl Encoder {
         match self {
             Self::Parquet(file) => file.write(batch),
             Self::Json(file) => file.write(batch),
+            Self::Csv(file) => file.write(batch),
         }
     }
 
@@ -88,6 +100,7 @@ impl Encoder {
         match self {
             Self::Parquet(file) => file.len(),
             Self::Json(file) => file.len(),
+            Self::Csv(file) => file.len(),
         }
     }
 
@@ -105,7 +118,28 @@ impl Encoder {
         match self {
             Self::Parquet(file) => file.finish(),
             Self::Json(file) => file.finish(),
+            Self::Csv(file) => file.finish(),
         }
+    }
+}
+
+/// Why a file of `layout` cannot hold `tick`; a sentence. Such a record is kept in quarantine.
+#[must_use]
+pub fn unwritable(layout: &Layout, tick: &TickView<'_>) -> Option<String> {
+    match layout.format {
+        Format::Parquet | Format::Json => None,
+        Format::Csv => csv::unwritable(tick),
+    }
+}
+
+/// Guess of a row's bytes in a file, before the file itself tells.
+#[must_use]
+pub fn guessed_row_bytes(layout: &Layout) -> u64 {
+    match (layout.format, layout.codec) {
+        (Format::Parquet, _) => 32,
+        (_, Compression::Gzip) => 40,
+        (Format::Csv, _) => 160,
+        (Format::Json, _) => 300,
     }
 }
 
@@ -143,7 +177,7 @@ pub fn read(
     match layout.format {
         Format::Parquet => parquet::read(file),
         Format::Json => Ok(json::read(file, layout.codec)),
-        Format::Csv => Err("CSV is not supported in this version".to_owned()),
+        Format::Csv => Ok(csv::read(file, layout.codec)),
     }
 }
 
@@ -205,6 +239,7 @@ fn by_symbol(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use proptest::prelude::*;
     use stockpipe_crds::pipeline::PartitionBy;
     use stockpipe_market::columns::{TickColumns, TickReader};
 
@@ -221,6 +256,33 @@ pub(crate) mod tests {
     pub(crate) fn trade(symbol: &str, seq: u64, ts_ns: i64) -> String {
         format!(
             r#"{{"symbol":"{symbol}","source":"simulated","kind":"trade","run":"r","seq":{seq},"ts_event_ns":{ts_ns},"trade_date":"2026-11-20","price":181.2300001,"size":100.5}}"#
+        )
+    }
+
+    /// A record with texts of any kind that a line of text can hold.
+    pub(crate) fn arbitrary_trade() -> impl Strategy<Value = String> {
+        let text = || proptest::option::of("[\\PC]{0,12}|[ \"\\\\,;'A-C]{0,8}");
+        let price = proptest::option::of(-999_999_999_999_999_999_i64..=999_999_999_999_999_999);
+        let times = (any::<i64>(), 0..=i64::MAX);
+        ("[A-Z.^ =-]{0,5}[A-Z]", times, price, text(), text()).prop_map(
+            |(symbol, (ts, seq), price, venue, conditions)| {
+                let mut record = serde_json::json!({
+                    "symbol": symbol.trim(), "source": "", "kind": "trade", "run": "r", "seq": seq, "ts_event_ns": ts,
+                    "trade_date": "2026-11-20",
+                });
+                let mut set = |name: &str, value: Option<String>| {
+                    record[name] = value.into();
+                };
+                set("venue", venue);
+                set("conditions", conditions);
+                let mut record = record.to_string();
+                if let Some(steps) = price {
+                    let price = stockpipe_market::tick::Price::from_steps(steps).unwrap();
+                    record.pop();
+                    record.push_str(&format!(",\"price\":{price}}}"));
+                }
+                record
+            },
         )
     }
 
@@ -267,6 +329,8 @@ pub(crate) mod tests {
             layout(Format::Parquet, Compression::None),
             layout(Format::Json, Compression::Gzip),
             layout(Format::Json, Compression::None),
+            layout(Format::Csv, Compression::Gzip),
+            layout(Format::Csv, Compression::None),
         ];
         let parts = [
             batch(&[("MSFT", 1), ("AAPL", 1)]),
@@ -301,6 +365,7 @@ pub(crate) mod tests {
         for layout in [
             layout(Format::Parquet, Compression::Zstd),
             layout(Format::Json, Compression::Gzip),
+            layout(Format::Csv, Compression::Gzip),
         ] {
             let file = || {
                 let mut encoder = Encoder::new(&layout).unwrap();
@@ -315,7 +380,8 @@ pub(crate) mod tests {
     fn what_no_crawler_could_read_is_refused() {
         let refused = |format, codec| Encoder::new(&layout(format, codec)).is_err();
         assert!(refused(Format::Json, Compression::Zstd));
-        assert!(refused(Format::Csv, Compression::Gzip));
+        assert!(refused(Format::Csv, Compression::Zstd));
+        assert!(refused(Format::Csv, Compression::Snappy));
         assert!(refused(Format::Parquet, Compression::Gzip));
     }
 }

@@ -9,12 +9,12 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use stockpipe_crds::pipeline::Compression;
 use stockpipe_market::columns;
 
-use super::{EncodeError, by_symbol};
+use super::{EncodeError, READ_ROWS, by_symbol};
 
 /// Columns whose values hardly repeat: a dictionary would only be thrown away.
 const DISTINCT: &[&str] = &[
@@ -26,9 +26,6 @@ const DISTINCT: &[&str] = &[
     "ts_event",
     "trade_id",
 ];
-
-/// Rows of a batch read back.
-const READ_ROWS: usize = 8_192;
 
 /// A Parquet file being written in memory.
 pub struct ParquetFile {
@@ -45,6 +42,29 @@ pub(super) fn codec(compression: Compression) -> Option<Codec> {
     }
 }
 
+/// How ticks are written: the encoding that each column wants, with statistics a page.
+pub fn properties(codec: Codec) -> WriterPropertiesBuilder {
+    let mut properties = WriterProperties::builder()
+        .set_created_by(format!("stockpipe {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(codec)
+        .set_statistics_enabled(EnabledStatistics::Page);
+    for name in DISTINCT {
+        let path = ColumnPath::from(*name);
+        properties = properties.set_column_dictionary_enabled(path.clone(), false);
+        if *name != "trade_id" {
+            properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    properties
+}
+
+/// A writer's options; nobody needs Arrow's own schema beside Parquet's.
+pub fn options(properties: WriterPropertiesBuilder) -> ArrowWriterOptions {
+    ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true)
+}
+
 impl ParquetFile {
     pub(super) fn new(codec: Codec) -> Result<Self, EncodeError> {
         // `symbol` is the first column.
@@ -53,23 +73,11 @@ impl ParquetFile {
             descending: false,
             nulls_first: false,
         };
-        let mut properties = WriterProperties::builder()
-            .set_created_by(format!("stockpipe {}", env!("CARGO_PKG_VERSION")))
-            .set_compression(codec)
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_sorting_columns(Some(vec![sorted]))
-            .set_max_row_group_row_count(None);
-        for name in DISTINCT {
-            let path = ColumnPath::from(*name);
-            properties = properties.set_column_dictionary_enabled(path.clone(), false);
-            if *name != "trade_id" {
-                properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-            }
-        }
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties.build())
-            // Nobody needs Arrow's own schema beside Parquet's.
-            .with_skip_arrow_metadata(true);
+        let options = options(
+            properties(codec)
+                .set_sorting_columns(Some(vec![sorted]))
+                .set_max_row_group_row_count(None),
+        );
         let writer = ArrowWriter::try_new_with_options(Vec::new(), columns::schema(), options)?;
         Ok(Self { writer })
     }

@@ -1,20 +1,25 @@
-//! One row of a CSV file as a tick, by the pipeline's column mapping.
+//! One row as a tick, by the pipeline's column mapping.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use csv::ByteRecord;
-use jiff::civil::{Date, DateTime};
-use jiff::fmt::strtime;
-use jiff::{Timestamp, tz::TimeZone};
-use stockpipe_crds::pipeline::{ColumnSource, Columns};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use stockpipe_crds::pipeline::{ColumnSource, Columns, Dialect, Fold, Replay, UnsortedRows};
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::tick::{Kind, Price, REPLAY, Session, Size, Symbol, Tick};
+
+use super::fields::{Set, kind_of, setter, without_price};
+use super::instant::{Clock, When};
+use super::number::{self, Quantity};
+use super::row::{Problem, Row};
+use crate::produce::pace::Nanos;
 
 /// Why the mapping does not fit the file's header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     /// The header has no such column.
-    #[error("the header has no column `{column}` for {field}: it has {header}")]
+    #[error("the header has no column `{column}` for {field}: it has {header}{hint}")]
     NoColumn {
         /// The column.
         column: String,
@@ -22,7 +27,22 @@ pub enum MappingError {
         field: String,
         /// What it has.
         header: String,
+        /// What else may be the case.
+        hint: &'static str,
     },
+    /// The header has it more than once.
+    #[error(
+        "the header has the column `{column}` more than once: name it by its place, counted from 1, as \"{place}\""
+    )]
+    Twice {
+        /// The column.
+        column: String,
+        /// Place of the first.
+        place: usize,
+    },
+    /// No such time zone.
+    #[error("source.replay.timeZone: {0}")]
+    Zone(String),
     /// Neither a trade, nor a quote, nor a bar, or more than one of them.
     #[error(
         "source.replay.columns maps {0}: map either price (trades), bid_price and ask_price (quotes), or open, high, \
@@ -39,16 +59,6 @@ pub enum MappingError {
     },
 }
 
-/// Why a cell is no value of its field.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: {why}")]
-pub struct CellError {
-    /// The column, by its header.
-    pub column: String,
-    /// The value and what to write.
-    pub why: String,
-}
-
 /// Where a field's text comes from.
 #[derive(Clone, Debug)]
 enum Cell {
@@ -57,70 +67,35 @@ enum Cell {
 }
 
 impl Cell {
-    fn text<'r>(&'r self, row: &'r ByteRecord) -> Result<&'r str, CellError> {
+    fn text<'r>(&'r self, row: &'r Row) -> Result<&'r str, Problem> {
         match self {
             Self::Constant(text) => Ok(text),
-            Self::Column { index, .. } => std::str::from_utf8(row.get(*index).unwrap_or_default())
-                .map(str::trim)
-                .map_err(|_| self.error("is not UTF-8 text; save the file as UTF-8".to_owned())),
+            Self::Column { index, .. } => {
+                let bytes = row.cells.get(*index).unwrap_or_default();
+                std::str::from_utf8(bytes).map(str::trim).map_err(|_| {
+                    let text = String::from_utf8_lossy(bytes);
+                    let why = format!("`{text}` is not UTF-8 text; save the file as UTF-8");
+                    self.problem(&text, why)
+                })
+            }
         }
     }
 
-    fn error(&self, why: String) -> CellError {
+    fn is_plain(&self, row: &Row) -> bool {
+        matches!(self, Self::Column { index, .. } if row.is_plain(*index))
+    }
+
+    fn problem(&self, value: &str, why: String) -> Problem {
         let column = match self {
             Self::Column { header, .. } => header.clone(),
             Self::Constant(_) => "of the mapping".to_owned(),
         };
-        CellError { column, why }
+        Problem {
+            column: Some(column),
+            value: Some(value.to_owned()),
+            why,
+        }
     }
-}
-
-/// A field that holds a price, a size or a text.
-type Set = fn(&mut Tick, &str) -> Result<(), String>;
-
-fn price(text: &str) -> Result<Price, String> {
-    Price::parse(text.as_bytes()).map_err(|e| e.to_string())
-}
-
-fn size(text: &str) -> Result<Size, String> {
-    Size::parse(text.as_bytes()).map_err(|e| e.to_string())
-}
-
-macro_rules! set {
-    ($field:ident, $parse:ident) => {
-        |tick, text| {
-            tick.$field = Some($parse(text)?);
-            Ok(())
-        }
-    };
-    ($field:ident) => {
-        |tick, text| {
-            tick.$field = Some(text.into());
-            Ok(())
-        }
-    };
-}
-
-/// The fields that a column may be mapped to, by the tick's column names.
-fn setter(field: &str) -> Option<Set> {
-    Some(match field {
-        "open" => set!(open, price),
-        "high" => set!(high, price),
-        "low" => set!(low, price),
-        "close" => set!(close, price),
-        "adj_close" => set!(adj_close, price),
-        "volume" => set!(volume, size),
-        "price" => set!(price, price),
-        "size" => set!(size, size),
-        "bid_price" => set!(bid_price, price),
-        "bid_size" => set!(bid_size, size),
-        "ask_price" => set!(ask_price, price),
-        "ask_size" => set!(ask_size, size),
-        "currency" => set!(currency),
-        "venue" => set!(venue),
-        "trade_id" => set!(trade_id),
-        _ => return None,
-    })
 }
 
 /// The mapping of one file.
@@ -129,9 +104,11 @@ pub struct Mapping {
     symbol: Cell,
     /// The symbol of every row, where it is constant.
     one_symbol: Option<Symbol>,
+    date: Option<Cell>,
     time: Cell,
-    format: Option<String>,
+    clock: Clock,
     fields: Vec<(Cell, Set)>,
+    dialect: Dialect,
     calendar: Calendar,
     venue: Option<Arc<str>>,
     source: Arc<str>,
@@ -139,32 +116,28 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// The mapping `columns` of a file with this header; its ticks are of `run`.
+    /// The mapping `columns` of a file with this header, named after `stem`; its ticks are of `run`.
     ///
     /// # Errors
     /// Where the header lacks a mapped column, or the mapped fields make no tick.
     pub fn new(
         columns: &Columns,
+        settings: &Replay,
         header: &csv::StringRecord,
+        stem: &str,
         calendar: Calendar,
         run: &str,
     ) -> Result<Self, MappingError> {
         let cell = |field: &str, source: &ColumnSource| match source {
             ColumnSource::None => Ok(None),
             ColumnSource::Const(value) => Ok(Some(Cell::Constant(value.clone()))),
+            ColumnSource::FileName => Ok(Some(Cell::Constant(stem.to_owned()))),
             ColumnSource::Header(name) => {
-                let index = header.iter().position(|h| h.trim() == name.trim());
-                match index {
-                    Some(index) => Ok(Some(Cell::Column {
-                        index,
-                        header: name.clone(),
-                    })),
-                    None => Err(MappingError::NoColumn {
-                        column: name.clone(),
-                        field: field.to_owned(),
-                        header: header.iter().collect::<Vec<_>>().join(", "),
-                    }),
-                }
+                let index = place(header, name, field)?;
+                Ok(Some(Cell::Column {
+                    index,
+                    header: name.clone(),
+                }))
             }
         };
         let required = |field: &str, source: &ColumnSource| {
@@ -193,13 +166,24 @@ impl Mapping {
                 fields.push((cell, set));
             }
         }
+        let zone = match &settings.time_zone {
+            Some(name) => TimeZone::get(name).map_err(|e| MappingError::Zone(e.to_string()))?,
+            None => calendar.time_zone(),
+        };
+        // What is sorted afterwards has no order that could tell.
+        let fold = match (settings.repeated_hour, settings.unsorted_rows) {
+            (Fold::InOrder, UnsortedRows::Sort) => Fold::Earlier,
+            (fold, _) => fold,
+        };
         Ok(Self {
             kind: kind_of(columns)?,
             symbol,
             one_symbol,
+            date: cell("date", &columns.date)?,
             time: required("time", &columns.time)?,
-            format: columns.time_format.clone(),
+            clock: Clock::new(zone, fold, &columns.time_formats),
             fields,
+            dialect: settings.dialect.clone(),
             calendar,
             venue: calendar.mic().map(Arc::from),
             source: REPLAY.into(),
@@ -207,22 +191,20 @@ impl Mapping {
         })
     }
 
-    /// The tick of one row; its `seq` is left at 0. An empty cell is an absent value.
+    /// The tick of one row; its `seq` is left at 0. A missing cell is an absent value. `before` is the time of the row
+    /// before it.
     ///
     /// # Errors
     /// The first cell that is no value of its field.
-    pub fn tick(&self, row: &ByteRecord) -> Result<Tick, CellError> {
+    pub fn tick(&self, row: &Row, before: Option<Nanos>) -> Result<Tick, Problem> {
         let symbol = match &self.one_symbol {
             Some(symbol) => symbol.clone(),
             None => {
                 let text = self.symbol.text(row)?;
-                Symbol::new(text).map_err(|e| self.symbol.error(e.to_string()))?
+                Symbol::new(text).map_err(|e| self.symbol.problem(text, e.to_string()))?
             }
         };
-        let text = self.time.text(row)?;
-        let at = self
-            .instant(text)
-            .map_err(|why| self.time.error(format!("`{text}` {why}")))?;
+        let at = self.instant(row, before)?;
         let mut tick = Tick::new(
             symbol,
             Arc::clone(&self.source),
@@ -236,38 +218,67 @@ impl Mapping {
         tick.session = at.session;
         for (cell, set) in &self.fields {
             let text = cell.text(row)?;
-            if !text.is_empty() {
-                set(&mut tick, text).map_err(|why| cell.error(why))?;
+            if !self.is_missing(text) {
+                self.set(&mut tick, *set, text, cell.is_plain(row))
+                    .map_err(|why| cell.problem(text, why))?;
             }
         }
-        Ok(tick)
+        match without_price(&tick) {
+            Some(why) => Err(Problem::row(why)),
+            None => Ok(tick),
+        }
     }
 
-    fn instant(&self, text: &str) -> Result<At, String> {
-        match self.parse(text)? {
-            When::Instant(at) => {
-                let ns = i64::try_from(at.as_nanosecond())
-                    .map_err(|_| "lies outside the years 1678 to 2261".to_owned())?;
-                Ok(At {
-                    ns,
-                    date: self.calendar.trade_date_at(ns),
-                    session: self.session_at(ns),
-                })
+    fn is_missing(&self, text: &str) -> bool {
+        text.is_empty() || self.dialect.missing.iter().any(|missing| missing == text)
+    }
+
+    fn set(&self, tick: &mut Tick, set: Set, text: &str, is_plain: bool) -> Result<(), String> {
+        let number = |quantity| {
+            if is_plain {
+                Ok(Cow::Borrowed(text))
+            } else {
+                number::plain(text, &self.dialect, quantity)
             }
-            When::Local(local) => {
-                let ns = self.calendar.instant(local);
-                Ok(At {
-                    ns,
-                    date: self.calendar.trade_date_at(ns),
-                    session: self.session_at(ns),
-                })
+        };
+        match set {
+            Set::Price(set) => {
+                let text = number(Quantity::Price)?;
+                set(
+                    tick,
+                    Price::parse(text.as_bytes()).map_err(|e| e.to_string())?,
+                );
             }
+            Set::Size(set) => {
+                let text = number(Quantity::Size)?;
+                set(
+                    tick,
+                    Size::parse(text.as_bytes()).map_err(|e| e.to_string())?,
+                );
+            }
+            Set::Text(set) => set(tick, text)?,
+        }
+        Ok(())
+    }
+
+    fn instant(&self, row: &Row, before: Option<Nanos>) -> Result<At, Problem> {
+        let time = self.time.text(row)?;
+        let text = match &self.date {
+            None => Cow::Borrowed(time),
+            Some(cell) => {
+                let date = cell.text(row)?;
+                Cow::Owned(format!("{date} {time}").trim().to_owned())
+            }
+        };
+        let problem = |why: String| self.time.problem(&text, format!("`{text}` {why}"));
+        match self.clock.read(&text, before).map_err(problem)? {
+            When::Instant(ns) => Ok(self.at(ns)),
             When::Date(date) => {
                 let ns = self.calendar.daily_bar_at(date).ok_or_else(|| {
-                    format!(
+                    problem(format!(
                         "is no session of {}; leave the row out, or write market.calendar: 24x7",
                         self.calendar
-                    )
+                    ))
                 })?;
                 Ok(At {
                     ns,
@@ -278,101 +289,69 @@ impl Mapping {
         }
     }
 
-    /// The part of the trading day: before the open, in the session, after the close.
-    fn session_at(&self, ns: i64) -> Option<Session> {
-        let session = self.calendar.session(self.calendar.local_date(ns))?;
-        Some(if ns < session.open_ns {
-            Session::Pre
-        } else if ns < session.last_trade_ns {
-            Session::Regular
-        } else {
-            Session::Post
-        })
+    fn at(&self, ns: Nanos) -> At {
+        At {
+            ns,
+            date: self.calendar.trade_date_at(ns),
+            session: session_at(self.calendar, ns),
+        }
     }
+}
 
-    fn parse(&self, text: &str) -> Result<When, String> {
-        let Some(format) = &self.format else {
-            return iso(text).ok_or_else(|| {
-                "is not ISO 8601: write 2026-11-20 or 2026-11-20T14:30:00Z, or give columns.timeFormat"
-                    .to_owned()
-            });
-        };
-        let wrong = || format!("is not of the form {format}, which columns.timeFormat gives");
-        let parsed = strtime::parse(format, text).map_err(|_| wrong())?;
-        if let Ok(at) = parsed.to_timestamp() {
-            return Ok(When::Instant(at));
-        }
-        if parsed.hour().is_some() {
-            return parsed.to_datetime().map(When::Local).map_err(|_| wrong());
-        }
-        parsed.to_date().map(When::Date).map_err(|_| wrong())
+/// The part of the trading day: before the open, in the session, after the close.
+#[must_use]
+pub fn session_at(calendar: Calendar, ns: Nanos) -> Option<Session> {
+    let session = calendar.session(calendar.local_date(ns))?;
+    Some(if ns < session.open_ns {
+        Session::Pre
+    } else if ns < session.last_trade_ns {
+        Session::Regular
+    } else {
+        Session::Post
+    })
+}
+
+/// Where the column `name` is: by its header, or else by its place.
+fn place(header: &csv::StringRecord, name: &str, field: &str) -> Result<usize, MappingError> {
+    let name = name.trim();
+    let mut places = header
+        .iter()
+        .enumerate()
+        .filter(|(_, h)| h.trim() == name)
+        .map(|(at, _)| at);
+    match (places.next(), places.next()) {
+        (Some(at), None) => Ok(at),
+        (Some(at), Some(_)) => Err(MappingError::Twice {
+            column: name.to_owned(),
+            place: at + 1,
+        }),
+        (None, _) => match name.parse::<usize>() {
+            Ok(place) if (1..=header.len()).contains(&place) => Ok(place - 1),
+            _ => Err(MappingError::NoColumn {
+                column: name.to_owned(),
+                field: field.to_owned(),
+                header: header.iter().collect::<Vec<_>>().join(", "),
+                hint: if header.iter().any(|h| h.trim().parse::<f64>().is_ok()) {
+                    "; where that is a row already, write source.replay.header: false and name columns by their \
+                     place, as \"1\""
+                } else {
+                    ""
+                },
+            }),
+        },
     }
 }
 
 struct At {
-    ns: i64,
+    ns: Nanos,
     date: Date,
     session: Option<Session>,
-}
-
-enum When {
-    /// With its offset from UTC.
-    Instant(Timestamp),
-    /// By the exchange's clock.
-    Local(DateTime),
-    /// A whole session.
-    Date(Date),
-}
-
-fn iso(text: &str) -> Option<When> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Some(When::Instant(at));
-    }
-    if text.len() <= "-009999-01-01".len() && !text.contains([':', 'T']) {
-        return text.parse().ok().map(When::Date);
-    }
-    text.parse().ok().map(When::Local)
-}
-
-fn kind_of(columns: &Columns) -> Result<Kind, MappingError> {
-    let mapped = |name: &str| {
-        columns
-            .fields
-            .get(name)
-            .is_some_and(|source| *source != ColumnSource::None)
-    };
-    let trade = mapped("price");
-    let quote = mapped("bid_price") || mapped("ask_price");
-    let bar = ["open", "high", "low", "close", "adj_close"]
-        .into_iter()
-        .any(mapped);
-    match (trade, quote, bar) {
-        (true, false, false) => Ok(Kind::Trade),
-        (false, true, false) => Ok(Kind::Quote),
-        (false, false, true) => Ok(Kind::Bar),
-        (false, false, false) => Err(MappingError::Kind("no price".to_owned())),
-        _ => Err(MappingError::Kind(
-            "fields of more than one kind of tick".to_owned(),
-        )),
-    }
-}
-
-/// The end of the UTC day of an instant.
-pub fn end_of_day(ns: i64) -> i64 {
-    const DAY: i64 = 86_400_000_000_000;
-    let at = Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::MAX);
-    at.to_zoned(TimeZone::UTC)
-        .date()
-        .tomorrow()
-        .ok()
-        .and_then(|d| d.to_zoned(TimeZone::UTC).ok())
-        .and_then(|z| i64::try_from(z.timestamp().as_nanosecond()).ok())
-        .unwrap_or_else(|| ns.saturating_add(DAY))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use jiff::civil::date;
     use std::collections::BTreeMap;
 
@@ -380,7 +359,8 @@ mod tests {
         Columns {
             symbol: ColumnSource::Header("sym".into()),
             time: ColumnSource::Header("at".into()),
-            time_format: time_format.map(str::to_owned),
+            date: ColumnSource::None,
+            time_formats: time_format.map(str::to_owned).into_iter().collect(),
             fields: fields
                 .iter()
                 .map(|(f, h)| ((*f).to_owned(), ColumnSource::Header((*h).to_owned())))
@@ -394,9 +374,15 @@ mod tests {
         header: &[&str],
         row: &[&str],
     ) -> Result<Tick, String> {
-        Mapping::new(columns, &csv::StringRecord::from(header), calendar, "r")
+        let settings = super::super::test_settings(columns.clone());
+        let header = csv::StringRecord::from(header);
+        let row = Row {
+            cells: row.to_vec().into(),
+            ..Row::default()
+        };
+        Mapping::new(columns, &settings, &header, "FILE", calendar, "r")
             .map_err(|e| e.to_string())?
-            .tick(&ByteRecord::from(row.to_vec()))
+            .tick(&row, None)
             .map_err(|e| e.to_string())
     }
 
@@ -497,19 +483,5 @@ mod tests {
         );
         assert!(refusal(&[("size", "s")]).contains("maps no price"));
         assert!(refusal(&[("price", "p"), ("close", "p")]).contains("more than one kind"));
-    }
-
-    #[test]
-    fn a_day_ends_at_midnight_utc() {
-        let ns =
-            |text: &str| i64::try_from(text.parse::<Timestamp>().unwrap().as_nanosecond()).unwrap();
-        assert_eq!(
-            end_of_day(ns("2018-12-31T21:00:00Z")),
-            ns("2019-01-01T00:00:00Z")
-        );
-        assert_eq!(
-            end_of_day(ns("2019-01-01T00:00:00Z")),
-            ns("2019-01-02T00:00:00Z")
-        );
     }
 }

@@ -96,6 +96,8 @@ impl Group {
             id,
             Member {
                 instance: join.instance,
+                client_id: join.client_id,
+                client_host: join.client_host,
                 session_timeout: join.session_timeout,
                 rebalance_timeout: join.rebalance_timeout,
                 protocols: join.protocols,

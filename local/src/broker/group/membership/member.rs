@@ -15,6 +15,8 @@ pub(crate) struct Join {
     pub(crate) instance: Option<String>,
     /// Becomes the beginning of a new member's id.
     pub(crate) client_id: String,
+    /// Where it connects from, as Apache Kafka writes it: `/` and the address.
+    pub(crate) client_host: String,
     pub(crate) session_timeout: Duration,
     pub(crate) rebalance_timeout: Duration,
     pub(crate) protocol_type: String,
@@ -61,6 +63,8 @@ pub(crate) struct Synced {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) instance: Option<String>,
+    pub(super) client_id: String,
+    pub(super) client_host: String,
     pub(super) session_timeout: Duration,
     pub(super) rebalance_timeout: Duration,
     pub(super) protocols: Vec<(String, Bytes)>,
