@@ -114,25 +114,44 @@ class Librdkafka:
         members[1].close()
 
     def static_member(self):
-        """A static member that comes back within its session has its partitions without a rebalance."""
-        other = self.consumer("librdkafka-static", **{"group.instance.id": "other"})
-        fixed = {"group.instance.id": "fixed", "session.timeout.ms": 30000}
-        member = self.consumer("librdkafka-static", **fixed)
-        revoked = []
-        other.subscribe([self.topic], on_revoke=lambda _, partitions: revoked.append(partitions))
-        member.subscribe([self.topic])
-        until("2 and 2 partitions", lambda: [c.poll(0.02) for c in (other, member)]
-              and [len(c.assignment()) for c in (other, member)] == [2, 2])
-        had = sorted(p.partition for p in member.assignment())
-        revoked.clear()
-        member.close()
-        member = self.consumer("librdkafka-static", **fixed)
-        member.subscribe([self.topic])
-        until("its partitions again", lambda: [c.poll(0.02) for c in (other, member)] and len(member.assignment()) == 2)
-        assert sorted(p.partition for p in member.assignment()) == had
-        assert not revoked, "the other member was disturbed"
-        other.close()
-        member.close()
+        """A static member that comes back within its session has its partitions without a rebalance, leader or not."""
+        for leads in (False, True):
+            group = f"librdkafka-static-{leads}"
+            revoked = []
+
+            def other():
+                consumer = self.consumer(group, **{"group.instance.id": "other"})
+                consumer.subscribe([self.topic], on_revoke=lambda _, partitions: revoked.append(partitions))
+                return consumer
+
+            def fixed():
+                consumer = self.consumer(group, **{"group.instance.id": "fixed", "session.timeout.ms": 30000})
+                consumer.subscribe([self.topic])
+                return consumer
+
+            def sizes(of):
+                for member in of:
+                    member.poll(0.02)
+                return [len(member.assignment()) for member in of]
+
+            # Who has all partitions leads the group.
+            first = fixed() if leads else other()
+            until("all 4 partitions", lambda: sizes([first]) == [4])
+            member, beside = (first, other()) if leads else (fixed(), first)
+            until("2 and 2 partitions", lambda: sizes([beside, member]) == [2, 2])
+            had = sorted(p.partition for p in member.assignment())
+            revoked.clear()
+            member.close()
+            member = fixed()
+            until("its partitions again", lambda: sizes([beside, member])[1] == 2)
+            assert sorted(p.partition for p in member.assignment()) == had
+            # As long as a heartbeat or two, with which a rebalance would be told.
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                assert sizes([beside, member]) == [2, 2]
+            assert not revoked, "the other member was disturbed"
+            beside.close()
+            member.close()
 
     def offsets_by_time(self):
         consumer = self.consumer("librdkafka-times")

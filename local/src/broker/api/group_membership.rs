@@ -22,6 +22,9 @@ const MAX_METADATA: usize = 8 << 20;
 /// First version whose clients come back with the member id that they are given.
 const REQUIRES_ID: i16 = 4;
 
+/// First version that can tell a leader that the assignment stands.
+const SKIPS_ASSIGNMENT: i16 = 9;
+
 pub(super) async fn join(mut call: Call<'_>) -> Result<Answer, ConnectionError> {
     let request: JoinGroupRequest = call.decode()?;
     let version = call.version;
@@ -47,6 +50,7 @@ pub(super) async fn join(mut call: Call<'_>) -> Result<Answer, ConnectionError> 
             .map(|protocol| (protocol.name.to_string(), own(&protocol.metadata)))
             .collect(),
         requires_id: version >= REQUIRES_ID,
+        skips_assignment: version >= SKIPS_ASSIGNMENT,
     };
     let joined = if bytes > MAX_METADATA {
         Err(ResponseError::InvalidRequest)
@@ -96,6 +100,7 @@ fn join_response(joined: Joined, version: i16) -> JoinGroupResponse {
         .with_leader(text(joined.leader))
         .with_member_id(text(joined.member))
         .with_members(members.collect())
+        .with_skip_assignment(joined.skip_assignment)
 }
 
 pub(super) async fn sync(mut call: Call<'_>) -> Result<Answer, ConnectionError> {

@@ -44,6 +44,7 @@ impl Bench {
             protocol_type: "consumer".to_owned(),
             protocols: vec![("range".to_owned(), Bytes::from_static(b"ticks"))],
             requires_id: true,
+            skips_assignment: false,
         }
     }
 
@@ -375,36 +376,57 @@ fn a_sync_of_another_generation_or_in_a_rebalance_is_refused() {
 }
 
 #[test]
-fn a_restarted_static_member_takes_its_place_and_fences_the_old_process() {
-    let mut bench = Bench::new();
-    let fixed = |member: &str| Join {
-        instance: Some("lander-0".to_owned()),
-        ..Bench::request(member)
-    };
-    let mut first = bench.join(fixed(""));
-    bench.wait(DELAY);
-    let old = answer(&mut first).member;
-    let mut synced = bench.group.sync(
-        Sync {
-            member: old.clone(),
-            instance: Some("lander-0".to_owned()),
+fn a_restarted_static_leader_takes_its_place_without_a_rebalance_and_fences_the_old_process() {
+    for skips_assignment in [false, true] {
+        let mut bench = Bench::new();
+        let instance = "lander-0".to_owned();
+        let fixed = || Join {
+            instance: Some(instance.clone()),
+            skips_assignment,
+            ..Bench::request("")
+        };
+        let mut first = bench.join(fixed());
+        let (other, mut follower) = bench.enter();
+        bench.wait(DELAY);
+        let old = answer(&mut first).member;
+        assert_eq!(answer(&mut follower).leader, old);
+        let sync = |member: &str, assignments: &[(&str, &'static str)]| Sync {
+            member: member.to_owned(),
+            instance: (member != other).then(|| instance.clone()),
             generation: 1,
             protocol_type: None,
             protocol: None,
-            assignments: vec![(old.clone(), Bytes::from_static(b"0"))],
-        },
-        bench.now,
-    );
-    assert_eq!(answer(&mut synced).assignment, "0");
-    let mut second = bench.join(fixed(""));
-    let new = answer(&mut second);
-    assert_ne!(new.member, old);
-    assert_eq!((new.generation, &new.leader), (2, &new.member));
-    let instance = "lander-0".to_owned();
-    assert_eq!(
-        bench.group.heartbeat(&old, Some(&instance), 2, bench.now),
-        Err(ResponseError::FencedInstanceId)
-    );
+            assignments: assignments
+                .iter()
+                .map(|(to, what)| ((*to).to_owned(), Bytes::from_static(what.as_bytes())))
+                .collect(),
+        };
+        let assigned = sync(&old, &[(&old, "0"), (&other, "1")]);
+        let mut synced = bench.group.sync(assigned, bench.now);
+        assert_eq!(answer(&mut synced).assignment, "0");
+
+        let mut second = bench.join(fixed());
+        let new = answer(&mut second);
+        assert_ne!(new.member, old);
+        assert_eq!((new.error, new.generation), (None, 1));
+        // One that would assign anew must not learn that it leads.
+        assert_eq!(new.skip_assignment, skips_assignment);
+        assert_eq!(new.leader == new.member, skips_assignment);
+        assert_eq!(new.members.len(), if skips_assignment { 2 } else { 0 });
+        let mut synced = bench.group.sync(sync(&new.member, &[]), bench.now);
+        assert_eq!(answer(&mut synced).assignment, "0");
+        assert_eq!(bench.heartbeat(&other, 1), Ok(()));
+        let beat = bench.group.heartbeat(&old, Some(&instance), 1, bench.now);
+        assert_eq!(beat, Err(ResponseError::FencedInstanceId));
+
+        let changed = Join {
+            protocols: vec![("range".to_owned(), Bytes::from_static(b"others"))],
+            ..fixed()
+        };
+        drop(bench.join(changed));
+        let beat = bench.heartbeat(&other, 1);
+        assert_eq!(beat, Err(ResponseError::RebalanceInProgress));
+    }
 }
 
 #[test]

@@ -115,7 +115,8 @@ impl Group {
         self.rebalance(now);
     }
 
-    /// A static member came back with a new process: it takes its old place.
+    /// A static member came back with a new process: it takes its old place. A stable group
+    /// whose protocols it does not change stays as it is (KIP-345), led by it or not.
     fn replace(
         &mut self,
         old: &str,
@@ -146,8 +147,16 @@ impl Group {
         member.rebalance_timeout = join.rebalance_timeout;
         member.deadline = now + join.session_timeout;
         self.members.insert(id.clone(), member);
-        if self.phase == Phase::Stable && unchanged && !led {
-            let joined = self.joined(&id);
+        if self.phase == Phase::Stable && unchanged {
+            let mut joined = self.joined(&id);
+            if led && join.skips_assignment {
+                joined.skip_assignment = true;
+            } else if led {
+                // One that cannot be told to skip the assignment must not take itself for the
+                // leader: a stable group would not hand out what it assigns.
+                old.clone_into(&mut joined.leader);
+                joined.members.clear();
+            }
             send(answer, joined);
         } else {
             self.wait_for_rebalance(&id, answer, now);

@@ -24,6 +24,8 @@ pub(crate) struct Join {
     pub(crate) protocols: Vec<(String, Bytes)>,
     /// Whether a new member must come back with the id that it is given (KIP-394).
     pub(crate) requires_id: bool,
+    /// Whether a leader that comes back can be told that the assignment stands (KIP-814).
+    pub(crate) skips_assignment: bool,
 }
 
 /// The answer to [`Join`].
@@ -37,6 +39,8 @@ pub(crate) struct Joined {
     pub(crate) member: String,
     /// For the leader: id, instance and subscription of every member.
     pub(crate) members: Vec<(String, Option<String>, Bytes)>,
+    /// For a leader that came back: the assignment stands.
+    pub(crate) skip_assignment: bool,
 }
 
 /// A request for an assignment.

@@ -139,6 +139,7 @@ impl Group {
                     )
                 })
                 .collect(),
+            skip_assignment: false,
         }
     }
 }
