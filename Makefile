@@ -62,9 +62,10 @@ kind-up: ## A kind cluster with a pipeline that runs, and its page (needs Docker
 e2e: build ## Users' stories on a real Kubernetes (root; KUBECONFIG and STOCKPIPE_IMAGE: on yours)
 	@scripts/setup cluster
 	@scripts/setup real
-	@archive=$$(scripts/image) && cd tests/cluster && \
+	@archive=$$(scripts/image) && cd tests/cluster && SECONDS=0 && \
 	  ./go test -vet=off -count=1 -timeout 10m ./internal/... ./cmd/... && \
-	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e
+	  STOCKPIPE_E2E=1 STOCKPIPE_IMAGE_ARCHIVE=$$archive ./go test -vet=off -count=1 -timeout 60m -v ./e2e && \
+	  echo "wall time of the tests on Kubernetes, what Go had to compile for them included: $$SECONDS s"
 
 .PHONY: market-gates
 market-gates: setup ## Hold the synthetic market to real markets' statistics (make market-gates SEEDS=3)

@@ -303,6 +303,33 @@ mod tests {
         }
     }
 
+    /// What workers of 0.1 said; it is read as long as they are supported.
+    const OF_0_1: [&str; 4] = [
+        r#"{"role": "provision"}"#,
+        r#"{"role": "produce", "run": "us#1", "rate": 7, "ticksTotal": 9, "inFlight": 0}"#,
+        r#"{"role": "land", "rowsTotal": 5, "filesTotal": 1, "bytesTotal": 99, "bufferedBytes": 0,
+            "memoryBudget": 64, "partitions": [{"partition": 0, "position": 5, "end": 7, "lag": 2,
+            "epoch": 1, "claims": 1, "rows": 5, "quarantined": 0}]}"#,
+        r#"{"role": "analyze", "rate": 7, "ticksTotal": 9, "symbols": 2, "streams": 0}"#,
+    ];
+
+    #[test]
+    fn what_older_and_newer_workers_say_is_read() {
+        let about = r#"{"version": "0.1.0", "pipeline": "default/us", "instance": "host/17",
+            "startedAt": "2026-11-20T21:00:00Z", "state": "Running"}"#;
+        for role in OF_0_1 {
+            let mut said: serde_json::Value = serde_json::from_str(about).unwrap();
+            let role: serde_json::Value = serde_json::from_str(role).unwrap();
+            let fields = said.as_object_mut().unwrap();
+            fields.extend(role.as_object().unwrap().clone());
+            let older: WorkerStatus = serde_json::from_value(said.clone()).unwrap();
+            // A newer one says more, which is passed over.
+            said["addedLater"] = serde_json::json!({"a": [1]});
+            let newer: WorkerStatus = serde_json::from_value(said).unwrap();
+            assert_eq!(older, newer);
+        }
+    }
+
     #[test]
     fn every_role_round_trips_under_its_name() {
         for (name, role) in [

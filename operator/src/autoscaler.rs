@@ -197,11 +197,21 @@ pub fn decide(signals: &Signals<'_>, history: &mut History) -> Decision {
         .max_replicas
         .min(signals.partitions.max(reported).max(1));
     let least = spec.min_replicas.min(most);
-    if signals.current < least || signals.current > most {
+    let load = load(signals, history);
+    // A partition that nobody reports may have been added by hand: it takes no lander away.
+    let bound = if load.is_some() {
+        most
+    } else {
+        spec.max_replicas
+    };
+    if signals.current < least || signals.current > bound {
         // Of the calendar or the spec; no lag is needed to see it.
-        return decision(signals.current.clamp(least, most), "the bounds of the spec");
+        return decision(
+            signals.current.clamp(least, bound),
+            "the bounds of the spec",
+        );
     }
-    let Some(load) = load(signals, history) else {
+    let Some(load) = load else {
         return decision(signals.current, "frozen: not every worker has reported");
     };
     let roll = SignedDuration::try_from(signals.roll_age).unwrap_or(KEPT);
@@ -577,7 +587,11 @@ mod tests {
         let reported = reports(vec![lander(&[(0, 0, 1), (1, 0, 1), (2, 0, 1)])]);
         let open = "2026-11-20T20:00:00Z";
         assert_eq!(in_new_york(open, 3, &reported).replicas, 3);
-        assert_eq!(in_new_york(open, 3, &WorkerReports::default()).replicas, 2);
+        // That nobody tells of them is no reason to change anything, but for what the spec bounds.
+        let silent = WorkerReports::default();
+        assert_eq!(in_new_york(open, 3, &silent).replicas, 3);
+        assert_eq!(in_new_york(open, 9, &silent).replicas, 3);
+        assert_eq!(in_new_york(open, 1, &silent).replicas, 2);
     }
 
     #[test]

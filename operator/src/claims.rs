@@ -21,6 +21,8 @@ const RENEW: Duration = Duration::from_secs(40);
 const GIVE_UP: Duration = Duration::from_secs(100);
 /// Between two looks for new namespaces, and for a claim to become free.
 const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks of a standby at each claim: it is as little ready as its leader where another install is.
+const STANDBY_LOOK: Duration = Duration::from_secs(10);
 
 /// Namespaces whose pipelines this install runs.
 #[derive(Default)]
@@ -40,11 +42,14 @@ impl Claims {
     }
 }
 
-/// Claims the namespaces of `scopes`, for ever; of a scope that is all, those
-/// with pipelines.
+/// Claims the namespaces of `scopes` while this process leads; of a scope that is all, those with pipelines. A standby
+/// looks only.
 pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
+    let mut leads = context.leads.clone();
     let mut known: HashMap<String, Claim> = HashMap::new();
     loop {
+        let leading = *leads.borrow_and_update();
+        context.metrics.leads(leading);
         for (scope, namespace) in namespaces(&scopes) {
             let claim = known.entry(namespace.clone()).or_insert_with(|| {
                 // Its pods share one claim.
@@ -53,24 +58,35 @@ pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
                 Claim {
                     hold: hold.lasting(DURATION).renewing_also(is_ours),
                     renewed: None,
+                    looked: None,
                     stands_by: false,
                 }
             });
-            if claim
-                .renewed
-                .is_none_or(|renewed| renewed.elapsed() >= RENEW)
-            {
-                attempt(&context, &scope, &namespace, claim).await;
+            if leading {
+                if is_due(claim.renewed, RENEW) {
+                    attempt(&context, &scope, &namespace, claim).await;
+                }
+            } else if is_due(claim.looked, STANDBY_LOOK) {
+                look(&context, &namespace, claim).await;
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            // Nobody tells any more once the process ends.
+            told = leads.changed() => if told.is_err() { return },
+        }
     }
+}
+
+fn is_due(last: Option<Instant>, every: Duration) -> bool {
+    last.is_none_or(|last| last.elapsed() >= every)
 }
 
 /// A namespace, as far as it is claimed.
 struct Claim {
     hold: LeaseHold,
     renewed: Option<Instant>,
+    looked: Option<Instant>,
     /// Whether it has been told that this waits for the end of an upgrade.
     stands_by: bool,
 }
@@ -80,8 +96,8 @@ async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut 
         hold,
         renewed,
         stands_by,
+        ..
     } = claim;
-    let wait = format!("claim {namespace}");
     if renewed.is_some_and(|renewed| renewed.elapsed() >= GIVE_UP) {
         // Another install may take it now.
         *renewed = None;
@@ -93,7 +109,7 @@ async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut 
         Ok(Held::Mine) => {
             *renewed = Some(began);
             *stands_by = false;
-            context.readiness.arrived(&wait);
+            context.readiness.arrived(&wait_name(namespace));
             if context.claims.lock().insert(namespace.to_owned()) {
                 scope.enqueue_all();
             }
@@ -101,30 +117,53 @@ async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut 
         Ok(Held::Others(holder)) => {
             *renewed = None;
             context.claims.lock().remove(namespace);
-            let install = Install::parse(&holder);
-            if context.settings.install.may_be(&install) {
-                // Its pods go once this one is ready, and its claim runs out after them.
-                if !std::mem::replace(stands_by, true) {
-                    tracing::info!(
-                        "stands by: {install} runs the pipelines of namespace {namespace}, until it has been upgraded"
-                    );
-                }
-                context.readiness.arrived(&wait);
-                return;
-            }
-            let why = format!(
-                "namespace {namespace}, whose pipelines {install} runs; let one of the two watch it"
-            );
-            if !context.readiness.waits_for(&wait) {
-                tracing::error!("waits for {why}");
-            }
-            context.readiness.wait_for(wait, why);
+            is_of(context, namespace, &holder, stands_by);
         }
         Ok(Held::Contended) => {}
         // A permission that is missing is named by the preflight.
         Err(error) if error.reason() == "Forbidden" => {}
         Err(error) => tracing::warn!("{error}"),
     }
+}
+
+/// As [`attempt`], of one that may not write.
+async fn look(context: &Context, namespace: &str, claim: &mut Claim) {
+    match claim.hold.other_holder().await {
+        Ok(Some(holder)) => is_of(context, namespace, &holder, &mut claim.stands_by),
+        Ok(None) => {
+            context.readiness.arrived(&wait_name(namespace));
+        }
+        Err(error) if error.reason() == "Forbidden" => {}
+        Err(error) => return tracing::warn!("{error}"),
+    }
+    claim.looked = Some(Instant::now());
+}
+
+fn wait_name(namespace: &str) -> String {
+    format!("claim {namespace}")
+}
+
+/// Another install runs the pipelines of `namespace`: this one is not ready, unless the two are one that is upgraded.
+fn is_of(context: &Context, namespace: &str, holder: &str, stands_by: &mut bool) {
+    let wait = wait_name(namespace);
+    let install = Install::parse(holder);
+    if context.settings.install.may_be(&install) {
+        // Its pods go once this one is ready, and its claim runs out after them.
+        if !std::mem::replace(stands_by, true) {
+            tracing::info!(
+                "stands by: {install} runs the pipelines of namespace {namespace}, until it has been upgraded"
+            );
+        }
+        context.readiness.arrived(&wait);
+        return;
+    }
+    let why = format!(
+        "namespace {namespace}, whose pipelines {install} runs; let one of the two watch it"
+    );
+    if !context.readiness.waits_for(&wait) {
+        tracing::error!("waits for {why}");
+    }
+    context.readiness.wait_for(wait, why);
 }
 
 /// Whether a claim of `holder` is that of `identity` from before an upgrade: its

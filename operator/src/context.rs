@@ -16,6 +16,7 @@ use crate::autoscaler::History;
 use crate::build::Monitoring;
 use crate::children::{ChildCache, is_newer};
 use crate::claims::Claims;
+use crate::leaving::Leaving;
 use crate::metrics::SharedMetrics;
 use crate::pipeline_ref::PipelineRef;
 use crate::readiness::Readiness;
@@ -47,6 +48,8 @@ pub struct Context {
     pub cluster_id: Option<String>,
     /// Namespaces whose pipelines this install runs.
     pub claims: Claims,
+    /// Namespaces that are being deleted.
+    pub leaving: Leaving,
     /// What is known of each pipeline beside its object.
     pub known: KnownPipelines,
     /// Reconciles that may run at once, of however many namespaces.

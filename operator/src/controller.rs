@@ -125,10 +125,11 @@ async fn run(
     let mut found = dereference(resource, pipeline, context);
     let wanted = finalizer::is_wanted(resource);
     let there = finalizer::is_there(resource);
-    // A namespace that is deleted takes our Role in it along, and its pods go first: while they end is the time to let
-    // go of the pipeline.
+    // A namespace that is deleted takes our Role in it along: it is time to let go of the pipeline.
     if wanted
-        && (!there || found.children.any_pod_is_ending())
+        && (!there
+            || found.children.any_pod_is_ending()
+            || context.leaving.holds(&pipeline.namespace))
         && teardown::namespace_is_terminating(context, &pipeline.namespace).await?
     {
         return Ok(teardown::release_with_namespace(resource, context).await?);
@@ -341,7 +342,7 @@ async fn repeat_provision(
 ) -> Result<(), ApiError> {
     let wanted = plan.provision_job.as_deref().unwrap_or_default();
     let ended = job(&found.children, wanted)
-        .filter(|(_, job)| provision::again_at(job).is_some_and(|at| at <= found.now));
+        .filter(|(_, job)| again_at(plan, job).is_some_and(|at| at <= found.now));
     match ended {
         Some((child, _)) if !child.deleting => context.applier.delete(child).await,
         _ => Ok(()),
@@ -490,9 +491,14 @@ impl Outcome {
     }
 }
 
+/// When provision runs again; what is suspended has nothing to repair.
+fn again_at(plan: &Plan, job: &JobDetail) -> Option<Timestamp> {
+    provision::again_at(job).filter(|_| !plan.pipeline.suspend)
+}
+
 fn next_look(plan: &Plan, found: &Dereferenced, numbers: Option<Timestamp>) -> Duration {
     let wanted = plan.provision_job.as_deref().unwrap_or_default();
-    let provision = job(&found.children, wanted).and_then(|(_, job)| provision::again_at(job));
+    let provision = job(&found.children, wanted).and_then(|(_, job)| again_at(plan, job));
     let wait = [provision, plan.replays.again, numbers]
         .into_iter()
         .flatten()

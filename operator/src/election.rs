@@ -78,6 +78,27 @@ impl LeaseHold {
     /// # Errors
     /// The API server's refusal, or its silence.
     pub async fn attempt(&mut self) -> Result<Held, ApiError> {
+        let (live, holder, action) = self.look().await?;
+        match action {
+            LeaseAction::Create => self.create().await,
+            LeaseAction::Renew | LeaseAction::Acquire => {
+                self.replace(live.unwrap_or_default(), Some(&self.identity.clone()))
+                    .await
+            }
+            LeaseAction::Wait(_) => Ok(Held::Others(holder.unwrap_or_default())),
+        }
+    }
+
+    /// Who else holds the Lease; it is left as it is.
+    ///
+    /// # Errors
+    /// The API server's refusal, or its silence.
+    pub async fn other_holder(&mut self) -> Result<Option<String>, ApiError> {
+        let (_, holder, action) = self.look().await?;
+        Ok(holder.filter(|_| matches!(action, LeaseAction::Wait(_))))
+    }
+
+    async fn look(&mut self) -> Result<(Option<Lease>, Option<String>, LeaseAction), ApiError> {
         let action = format!("get Lease {}/{}", self.namespace, self.name);
         let live = find(action, self.api.get(&self.name)).await?;
         let now = Instant::now();
@@ -92,20 +113,8 @@ impl LeaseHold {
         {
             holder.clone_from(&self.identity);
         }
-        match evaluate(&self.identity, record.as_ref(), first_seen, now) {
-            LeaseAction::Create => self.create().await,
-            LeaseAction::Renew => {
-                self.replace(live.unwrap_or_default(), Some(&self.identity.clone()))
-                    .await
-            }
-            LeaseAction::Acquire => {
-                self.replace(live.unwrap_or_default(), Some(&self.identity.clone()))
-                    .await
-            }
-            LeaseAction::Wait(_) => Ok(Held::Others(
-                record.and_then(|record| record.holder).unwrap_or_default(),
-            )),
-        }
+        let action = evaluate(&self.identity, record.as_ref(), first_seen, now);
+        Ok((live, record.and_then(|record| record.holder), action))
     }
 
     /// When the last write was sent. Others count a renewal from when they see

@@ -26,6 +26,7 @@ pub mod health;
 pub mod install;
 pub mod labels;
 pub mod lease;
+pub mod leaving;
 pub mod metrics;
 pub mod missed_runs;
 pub mod network;

@@ -24,6 +24,7 @@ use crate::election::{LeaseHold, Lost, lead};
 use crate::fence::Fence;
 use crate::health;
 use crate::labels::MANAGER;
+use crate::leaving;
 use crate::metrics::Metrics;
 use crate::poller;
 use crate::preflight::{self, attributes, is_allowed};
@@ -88,6 +89,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
         monitoring: monitored,
         cluster_id,
         claims: Default::default(),
+        leaving: Default::default(),
         known: Default::default(),
         slots: Semaphore::new(CONCURRENCY.into()),
         settings,
@@ -108,7 +110,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     );
     until_shutdown(discovered.boxed());
     until_shutdown(poller::run(context.clone(), scopes.clone()).boxed());
-    until_shutdown(when_leading(context.clone(), scopes).boxed());
+    until_shutdown(leaving::run(context.clone(), scopes.clone()).boxed());
+    until_shutdown(claims::run(context.clone(), scopes).boxed());
+    until_shutdown(preflight::of_leader(context.clone()).boxed());
     let hold = LeaseHold::new(
         client,
         &context.settings.install.namespace,
@@ -133,16 +137,6 @@ fn scopes(context: &Arc<Context>, shutdown: &CancellationToken) -> Vec<Scope> {
             scope
         })
         .collect()
-}
-
-/// Claims the namespaces once this process leads; a claim that is held makes
-/// its pipelines be looked at.
-async fn when_leading(context: Arc<Context>, scopes: Vec<Scope>) {
-    let mut leads = context.leads.clone();
-    if leads.wait_for(|leads| *leads).await.is_ok() {
-        context.metrics.leads(true);
-        claims::run(context.clone(), scopes).await;
-    }
 }
 
 async fn client(fence: &Fence) -> Result<Client, OperatorError> {

@@ -3,7 +3,9 @@
 //!
 //! The operator dials nothing but `/status` at a fixed port, of pods whose
 //! owners are ours and that have an address of their own; it follows no
-//! redirect, waits two seconds and reads 64 KiB.
+//! redirect, waits two seconds and reads 64 KiB. A provision pod is asked too,
+//! which may wait for a secret; that it does not answer says nothing, because
+//! it comes and goes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -93,6 +95,9 @@ async fn round(context: &Context, scopes: &[Scope]) {
             at: Timestamp::now(),
             answer,
         };
+        if pod.passing && matches!(report.answer, Answer::Silent(_)) {
+            continue;
+        }
         reports.entry(pipeline).or_default().push((pod.uid, report));
     }
     for (scope, guard) in &pipelines {
@@ -156,17 +161,24 @@ struct Polled {
     uid: String,
     name: String,
     address: IpAddr,
+    /// Whether it ends by itself.
+    passing: bool,
 }
 
 /// The pods among `children` that run workers of the pipeline with `uid`: by
 /// their chain of owners, because anybody may write a label.
 fn polled(children: &Children, uid: &str) -> Vec<Polled> {
-    [Role::Produce, Role::Land, Role::Analyze]
+    [Role::Produce, Role::Land, Role::Analyze, Role::Provision]
         .into_iter()
-        .flat_map(|role| children.pods(role))
-        .filter(|(child, pod)| pod.running && !pod.host_network && is_ours(child, children, uid))
-        .filter_map(|(child, pod)| {
+        .flat_map(|role| {
+            children
+                .pods(role)
+                .map(move |(child, pod)| (role, child, pod))
+        })
+        .filter(|(_, child, pod)| pod.running && !pod.host_network && is_ours(child, children, uid))
+        .filter_map(|(role, child, pod)| {
             Some(Polled {
+                passing: role == Role::Provision,
                 uid: child.uid.clone(),
                 name: child.name.clone(),
                 address: pod.ip.as_deref()?.parse().ok()?,
@@ -188,10 +200,10 @@ fn is_ours(pod: &Child, children: &Children, uid: &str) -> bool {
     };
     let workload = match owner(pod, ChildKind::ReplicaSet) {
         Some(replica_set) => owner(&replica_set, ChildKind::Deployment),
-        None => owner(pod, ChildKind::StatefulSet),
+        None => owner(pod, ChildKind::StatefulSet).or_else(|| owner(pod, ChildKind::Job)),
     };
     workload.is_some_and(|workload| {
-        matches!(workload.detail, Detail::Workload(_))
+        matches!(workload.detail, Detail::Workload(_) | Detail::Job(_))
             && workload.owners.iter().any(|owner| owner.uid == uid)
             && workload.labels.get(labels::MANAGED_BY).map(String::as_str) == Some(labels::MANAGER)
     })
@@ -254,9 +266,10 @@ fn read(body: &[u8], pipeline: &PipelineRef) -> Answer {
                 return Answer::Silent("it says that it is another pipeline's".to_owned());
             }
             match status.role {
-                RoleStatus::Produce(_) | RoleStatus::Land(_) | RoleStatus::Analyze(_) => {
-                    Answer::Status(Some(Box::new(status)))
-                }
+                RoleStatus::Produce(_)
+                | RoleStatus::Land(_)
+                | RoleStatus::Analyze(_)
+                | RoleStatus::Provision(_) => Answer::Status(Some(Box::new(status))),
                 _ => Answer::Silent("it says that it has another role".to_owned()),
             }
         }
@@ -267,7 +280,7 @@ fn read(body: &[u8], pipeline: &PipelineRef) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::children::{PodDetail, WorkloadDetail};
+    use crate::children::{JobDetail, PodDetail, WorkloadDetail};
     use crate::worker_reports::samples::producer;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
@@ -363,6 +376,34 @@ mod tests {
         ] {
             assert_eq!(polled(&children, "mine").len(), count, "{what}");
         }
+    }
+
+    #[test]
+    fn a_provision_pod_is_asked_whose_job_is_ours() {
+        let asked = |pipeline: &str| {
+            let job = child(
+                ChildKind::Job,
+                "provision",
+                ("StockPipeline", "x", pipeline),
+                Detail::Job(JobDetail {
+                    outcome: None,
+                    ended: None,
+                    message: String::new(),
+                }),
+            );
+            let owner = ("Job", "provision", "uid-provision");
+            let pod = child(
+                ChildKind::Pod,
+                "provision-a",
+                owner,
+                Detail::Pod(running("10.0.0.1")),
+            );
+            let mut pod = Arc::unwrap_or_clone(pod);
+            pod.labels = labels::of("x", Some(Role::Provision));
+            polled(&Children::new([job, Arc::new(pod)]), "mine")
+        };
+        assert!(asked("mine")[0].passing);
+        assert!(asked("theirs").is_empty());
     }
 
     #[test]

@@ -22,22 +22,22 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What may be done with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permission {
+pub struct Permission<'a> {
     /// Group of the resource.
-    pub group: &'static str,
+    pub group: &'a str,
     /// Resource, with its subresource.
-    pub resource: &'static str,
+    pub resource: &'a str,
     /// Verbs.
-    pub verbs: &'static [&'static str],
+    pub verbs: &'a [&'a str],
     /// Of this object alone.
-    pub name: Option<&'static str>,
+    pub name: Option<&'a str>,
 }
 
 const fn to(
     verbs: &'static [&'static str],
     resource: &'static str,
     group: &'static str,
-) -> Permission {
+) -> Permission<'static> {
     Permission {
         group,
         resource,
@@ -48,7 +48,7 @@ const fn to(
 
 /// What the operator does in every namespace that it watches. The chart's Role
 /// is this list and [`MONITORING`].
-pub const PERMISSIONS: [Permission; 18] = [
+pub const PERMISSIONS: [Permission<'static>; 18] = [
     to(
         &["list", "watch", "patch"],
         "stockpipelines",
@@ -78,57 +78,80 @@ pub const PERMISSIONS: [Permission; 18] = [
 ];
 
 /// What it does where the Prometheus operator is, if it may.
-pub const MONITORING: [Permission; 2] = [
+pub const MONITORING: [Permission<'static>; 2] = [
     to(WRITTEN, "podmonitors", "monitoring.coreos.com"),
     to(WRITTEN, "prometheusrules", "monitoring.coreos.com"),
 ];
+
+/// What the operator does in its own namespace, where `lease` elects its leader. The chart's Role of the leader is
+/// this list.
+#[must_use]
+pub fn leader_permissions(lease: &str) -> [Permission<'_>; 3] {
+    [
+        to(&["create"], "leases", "coordination.k8s.io"),
+        Permission {
+            name: Some(lease),
+            ..to(&["get", "update"], "leases", "coordination.k8s.io")
+        },
+        to(&["create", "patch"], "events", "events.k8s.io"),
+    ]
+}
 
 const WRITTEN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// Checks the permissions of a scope until it has them all.
 pub async fn run(context: Arc<Context>, scope: Scope) {
     let wait = format!("permission {} all", scope.namespace().unwrap_or("*"));
-    context.readiness.wait_for(
-        &wait,
-        format!("the check of its permissions in {}", scope.name()),
-    );
+    let (place, namespace) = (scope.name(), scope.namespace());
+    until_allowed(&context, &wait, place, namespace, &PERMISSIONS).await;
+    scope.enqueue_all();
+}
+
+/// Checks the permissions of the operator in its own namespace until it has them all.
+pub async fn of_leader(context: Arc<Context>) {
+    let install = &context.settings.install;
+    let (place, lease) = (install.namespace.as_str(), install.lease());
+    let permissions = leader_permissions(&lease);
+    until_allowed(&context, "lead", place, Some(place), &permissions).await;
+}
+
+async fn until_allowed(
+    context: &Context,
+    wait: &str,
+    place: &str,
+    namespace: Option<&str>,
+    permissions: &[Permission<'_>],
+) {
+    let checks = format!("the check of its permissions in {place}");
+    context.readiness.wait_for(wait, checks);
     let mut told = String::new();
     loop {
-        let missing = missing(&context.client, scope.namespace()).await;
+        let mut missing = Vec::new();
+        for permission in permissions {
+            missing.extend(lacking(&context.client, *permission, namespace).await);
+        }
         if missing.is_empty() {
             break;
         }
         let why = format!(
-            "permission in {} to {}; install the chart's Role there",
-            scope.name(),
+            "permission in {place} to {}; install the chart's Role there",
             missing.join(", ")
         );
         if why != told {
             tracing::error!("missing {why}");
         }
-        context.readiness.wait_for(&wait, &why);
+        context.readiness.wait_for(wait, &why);
         told = why;
         tokio::time::sleep(AGAIN).await;
     }
-    context.readiness.arrived(&wait);
-    scope.enqueue_all();
-}
-
-/// What is missing in `namespace` (`None`: everywhere), as `patch
-/// deployments.apps`.
-async fn missing(client: &Client, namespace: Option<&str>) -> Vec<String> {
-    let mut missing = Vec::new();
-    for permission in PERMISSIONS {
-        missing.extend(lacking(client, permission, namespace).await);
-    }
-    missing
+    context.readiness.arrived(wait);
 }
 
 /// What of a permission is missing in `namespace` (`None`: everywhere), as
 /// `patch deployments.apps`.
 pub async fn lacking(
     client: &Client,
-    permission: Permission,
+    permission: Permission<'_>,
     namespace: Option<&str>,
 ) -> Vec<String> {
     let Permission {
@@ -219,8 +242,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// `verb resource.group name`, once for each.
-    fn of_operator(monitoring: &[Permission]) -> BTreeSet<String> {
-        let all = PERMISSIONS.iter().chain(monitoring);
+    fn of_operator(monitoring: &[Permission<'_>]) -> BTreeSet<String> {
+        each(PERMISSIONS.iter().chain(monitoring))
+    }
+
+    fn each<'a>(permissions: impl IntoIterator<Item = &'a Permission<'a>>) -> BTreeSet<String> {
+        let all = permissions.into_iter();
         all.flat_map(|permission| {
             let name = permission.name.unwrap_or("*");
             let of = format!("{}.{} {name}", permission.resource, permission.group);
@@ -312,14 +339,7 @@ mod tests {
         let roles = rendered(golden, "Role", ".leader");
         let install = Install::parse("stockpipe/stockpipe");
         let lease = install.lease();
-        let wanted: BTreeSet<String> = [
-            "create leases.coordination.k8s.io *".to_owned(),
-            format!("get leases.coordination.k8s.io {lease}"),
-            format!("update leases.coordination.k8s.io {lease}"),
-            "create events.events.k8s.io *".to_owned(),
-            "patch events.events.k8s.io *".to_owned(),
-        ]
-        .into();
+        let wanted = each(&leader_permissions(&lease));
         assert_eq!(of_rules(&roles[0]), wanted);
         assert_eq!(roles.len(), 1);
         let told = "- name: INSTALL\n              value: \"stockpipe\"\n";

@@ -1,6 +1,8 @@
 //! What the rules of the resource definition cannot see: an address that only a
 //! cluster needs, an unknown calendar, another pipeline on the same topic.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
 use stockpipe_crds::StockPipeline;
 use stockpipe_crds::pipeline::{Endpoint, Pipeline};
@@ -81,7 +83,8 @@ pub struct Places {
     pub pipeline: PipelineRef,
     /// The older of two keeps them; of two of one age, that with the lesser UID.
     age: (Option<jiff::Timestamp>, Option<String>),
-    brokers: Vec<String>,
+    /// Any of them leads to the same cluster.
+    brokers: BTreeSet<String>,
     topic: String,
     store: Option<String>,
     bucket: String,
@@ -95,14 +98,13 @@ impl Places {
     /// What `resource`, resolved as `pipeline`, writes to.
     #[must_use]
     pub fn of(resource: &StockPipeline, pipeline: &Pipeline) -> Self {
-        let mut brokers: Vec<String> = pipeline
+        let brokers: BTreeSet<String> = pipeline
             .kafka
             .bootstrap_servers
             .iter()
             .flat_map(|servers| servers.split(','))
-            .map(|server| server.trim().to_owned())
+            .map(|server| server.trim().to_ascii_lowercase())
             .collect();
-        brokers.sort();
         Self {
             pipeline: PipelineRef::of(resource),
             age: (
@@ -129,7 +131,7 @@ impl Places {
 
     /// What of `older` is also mine, and what to do.
     fn shared_with(&self, older: &Self) -> Option<(String, &'static str)> {
-        if self.topic == older.topic && self.brokers == older.brokers {
+        if self.topic == older.topic && !self.brokers.is_disjoint(&older.brokers) {
             let what = format!("topic {}", self.topic);
             return Some((what, "make this one anew with another kafka.topic.name"));
         }
@@ -229,6 +231,10 @@ mod tests {
         for (spec, what) in [
             (
                 "{kafka: {bootstrapServers: 'l:1,k:1', topic: {name: t}}, lake: {bucket: other}}",
+                Some("topic t"),
+            ),
+            (
+                "{kafka: {bootstrapServers: 'K:1', topic: {name: t}}, lake: {bucket: other}}",
                 Some("topic t"),
             ),
             (

@@ -97,6 +97,13 @@ impl WorkerReports {
         })
     }
 
+    /// Whether a worker that lasts has answered.
+    #[must_use]
+    pub fn any_lasting(&self) -> bool {
+        self.statuses()
+            .any(|status| !matches!(status.role, RoleStatus::Provision(_)))
+    }
+
     /// What is wrong, of that type: the worst that a worker says.
     #[must_use]
     pub fn trouble(&self, kind: &str) -> Option<&WorkerCondition> {

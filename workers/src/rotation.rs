@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use stockpipe_crds::pipeline::Aws;
+use stockpipe_crds::pipeline::{Pipeline, Source};
 use stockpipe_crds::worker_status::{
     AnalyzeStatus, LandStatus, ProduceStatus, ProvisionStatus, RoleStatus, TeardownStatus,
     WorkerCondition, WorkerState,
@@ -24,29 +24,61 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Between two looks for a file that is missing.
 const LOOK_FOR_MISSING: Duration = Duration::from_secs(1);
 
-/// What a pipeline's workers read of the secrets: secret, key, and whether they can do without.
-fn keys(aws: &Aws) -> Vec<(&str, &'static str, bool)> {
-    let Some(secret) = &aws.credentials_secret else {
-        return Vec::new();
-    };
-    [
-        (ACCESS_KEY_ID, false),
-        (SECRET_ACCESS_KEY, false),
-        (SESSION_TOKEN, true),
-    ]
-    .map(|(key, optional)| (secret.as_str(), key, optional))
-    .to_vec()
+/// A key of a secret that a worker reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretKey {
+    secret: String,
+    key: String,
+    /// Whether the worker can do without.
+    optional: bool,
 }
 
-/// A hash of all the values that `aws` names; the values themselves are kept nowhere.
+/// What a worker of `role` reads of the secrets. A producer speaks to Kafka, and to AWS only where it replays from S3.
+#[must_use]
+pub fn keys(pipeline: &Pipeline, role: &str) -> Vec<SecretKey> {
+    let key = |secret: &str, key: &str, optional| SecretKey {
+        secret: secret.to_owned(),
+        key: key.to_owned(),
+        optional,
+    };
+    let reads_aws = match &pipeline.source {
+        _ if role != "produce" => true,
+        Source::Replay(replay) => replay.reads_s3(),
+        _ => false,
+    };
+    let mut keys = Vec::new();
+    if let Some(secret) = pipeline
+        .aws
+        .credentials_secret
+        .as_ref()
+        .filter(|_| reads_aws)
+    {
+        keys.push(key(secret, ACCESS_KEY_ID, false));
+        keys.push(key(secret, SECRET_ACCESS_KEY, false));
+        keys.push(key(secret, SESSION_TOKEN, true));
+    }
+    if let Source::Live(live) = &pipeline.source
+        && let Some(secret) = live
+            .credentials_secret
+            .as_ref()
+            .filter(|_| role == "produce")
+    {
+        let named = live.secret_keys();
+        keys.extend(named.iter().map(|named| key(secret, named, false)));
+    }
+    keys
+}
+
+/// A hash of the values of all `keys`; the values themselves are kept nowhere.
 ///
 /// # Errors
 /// Where one is missing that cannot be done without, or cannot be read.
-pub fn fingerprint(aws: &Aws, secrets: &Secrets) -> Result<[u8; 32], SecretError> {
+pub fn fingerprint(keys: &[SecretKey], secrets: &Secrets) -> Result<[u8; 32], SecretError> {
     let mut hash = Sha256::new();
-    for (secret, key, optional) in keys(aws) {
+    for wanted in keys {
+        let (secret, key) = (&wanted.secret, &wanted.key);
         let value = match secrets.find(secret, key)? {
-            None if !optional => Some(secrets.read(secret, key)?),
+            None if !wanted.optional => Some(secrets.read(secret, key)?),
             found => found,
         };
         let bytes = value.as_ref().map_or(&[][..], |v| v.expose().as_bytes());
@@ -65,12 +97,13 @@ pub fn fingerprint(aws: &Aws, secrets: &Secrets) -> Result<[u8; 32], SecretError
 pub async fn wait(
     ctx: &Context,
     role: &str,
+    keys: &[SecretKey],
     lasting: bool,
 ) -> Result<Option<[u8; 32]>, SecretError> {
     let began = std::time::Instant::now();
     let mut told = None;
     loop {
-        let error = match fingerprint(&ctx.pipeline.aws, &ctx.secrets) {
+        let error = match fingerprint(keys, &ctx.secrets) {
             Ok(fingerprint) => return Ok(Some(fingerprint)),
             Err(error) if !lasting && began.elapsed() >= PATIENCE => return Err(error),
             Err(error) => error.to_string(),
@@ -111,32 +144,36 @@ fn nothing_yet(role: &str) -> Option<(&'static str, RoleStatus)> {
     })
 }
 
-/// Cancels `shutdown` once the secrets that `aws` names are not those of `known` any more. A secret that is deleted
-/// changes nothing: what was read stays good until its service refuses it.
-pub async fn watch(aws: Aws, secrets: Secrets, known: [u8; 32], shutdown: CancellationToken) {
-    watch_every(LOOK, aws, secrets, known, shutdown).await;
-}
-
-async fn watch_every(
-    look: Duration,
-    aws: Aws,
+/// Cancels `shutdown` once the values of `keys` are not those of `known` any more. A secret that is deleted changes
+/// nothing: what was read stays good until its service refuses it.
+pub async fn watch(
+    keys: Vec<SecretKey>,
     secrets: Secrets,
     known: [u8; 32],
     shutdown: CancellationToken,
 ) {
-    if keys(&aws).is_empty() {
+    watch_every(LOOK, keys, secrets, known, shutdown).await;
+}
+
+async fn watch_every(
+    look: Duration,
+    keys: Vec<SecretKey>,
+    secrets: Secrets,
+    known: [u8; 32],
+    shutdown: CancellationToken,
+) {
+    let Some(SecretKey { secret, .. }) = keys.first() else {
         return;
-    }
+    };
     let mut unreadable = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(look) => {}
         }
-        match fingerprint(&aws, &secrets) {
+        match fingerprint(&keys, &secrets) {
             Ok(now) if now == known => unreadable = false,
             Ok(_) => {
-                let secret = aws.credentials_secret.as_deref().unwrap_or_default();
                 tracing::info!("secret `{secret}` has changed: draining, to start again with it");
                 shutdown.cancel();
                 return;
@@ -173,12 +210,18 @@ mod tests {
         std::fs::rename(new, secret.join("..data")).unwrap();
     }
 
-    fn aws() -> Aws {
-        let text = "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {name: us}\n\
-                    spec:\n  lake: {bucket: lake}\n  aws: {credentialsSecretRef: {name: key}}\n";
-        stockpipe_crds::pipeline::Pipeline::from_yaml(text, "us.yaml")
-            .unwrap()
-            .aws
+    fn keys_of(role: &str, spec: &str) -> Vec<SecretKey> {
+        let text = format!(
+            "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {{name: us}}\n\
+             spec:\n  lake: {{bucket: lake}}\n  {spec}\n"
+        );
+        keys(&Pipeline::from_yaml(&text, "us.yaml").unwrap(), role)
+    }
+
+    const AWS: &str = "aws: {credentialsSecretRef: {name: key}}";
+
+    fn aws() -> Vec<SecretKey> {
+        keys_of("land", AWS)
     }
 
     const OLD: &[(&str, &str)] = &[(ACCESS_KEY_ID, "AKIDOLD"), (SECRET_ACCESS_KEY, "old")];
@@ -234,12 +277,45 @@ mod tests {
         assert!(shutdown.is_cancelled());
     }
 
+    #[test]
+    fn each_role_reads_the_secrets_of_what_it_speaks_to() {
+        let named = |role, spec: &str| -> Vec<String> {
+            let keys = keys_of(role, spec).into_iter();
+            keys.map(|key| format!("{}/{}", key.secret, key.key))
+                .collect()
+        };
+        let of_aws = [
+            "key/AWS_ACCESS_KEY_ID",
+            "key/AWS_SECRET_ACCESS_KEY",
+            "key/AWS_SESSION_TOKEN",
+        ];
+        let replay = |uri: &str| {
+            let columns = "{symbol: s, time: t, close: c}";
+            format!("{AWS}\n  source: {{replay: {{uri: '{uri}', columns: {columns}}}}}")
+        };
+        let (s3, file) = (replay("s3://history/a.csv"), replay("a.csv"));
+        let live = format!(
+            "{AWS}\n  market: {{symbols: {{names: [AAPL]}}}}\n  \
+             source: {{live: {{preset: alpaca, credentialsSecretRef: {{name: feed}}}}}}"
+        );
+        for (role, spec, expected) in [
+            ("land", AWS, &of_aws[..]),
+            ("provision", AWS, &of_aws),
+            ("produce", AWS, &[]),
+            ("produce", &s3, &of_aws),
+            ("produce", &file, &[]),
+            ("produce", &live, &["feed/key", "feed/secret"]),
+            ("land", &live, &of_aws),
+            ("land", "market: {calendar: XNYS}", &[]),
+        ] {
+            assert_eq!(named(role, spec), expected, "{role}, {spec}");
+        }
+    }
+
     #[tokio::test]
     async fn no_secret_is_no_wait_and_no_watch() {
-        let mut none = aws();
-        none.credentials_secret = None;
         let secrets = Secrets::default();
-        let known = fingerprint(&none, &secrets).unwrap();
-        watch(none, secrets, known, CancellationToken::new()).await;
+        let known = fingerprint(&[], &secrets).unwrap();
+        watch(Vec::new(), secrets, known, CancellationToken::new()).await;
     }
 }

@@ -140,21 +140,18 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
         CancellationToken::new(),
     ));
     let lasting = matches!(invocation.role.as_str(), "produce" | "land" | "analyze");
-    // The producer speaks to Kafka alone.
-    if invocation.role != "produce" {
-        let Some(known) = rotation::wait(&context, &invocation.role, lasting).await? else {
-            // A Job whose pod is stopped must not count as done.
-            return if lasting {
-                Ok(())
-            } else {
-                Err(ServiceError::Stopped.into())
-            };
+    let keys = rotation::keys(&context.pipeline, &invocation.role);
+    let Some(known) = rotation::wait(&context, &invocation.role, &keys, lasting).await? else {
+        // A Job whose pod is stopped must not count as done.
+        return if lasting {
+            Ok(())
+        } else {
+            Err(ServiceError::Stopped.into())
         };
-        if lasting {
-            let aws = context.pipeline.aws.clone();
-            let secrets = context.secrets.clone();
-            tokio::spawn(rotation::watch(aws, secrets, known, shutdown));
-        }
+    };
+    if lasting {
+        let secrets = context.secrets.clone();
+        tokio::spawn(rotation::watch(keys, secrets, known, shutdown));
     }
     let result = match invocation.role.as_str() {
         "provision" => provision::run(&context).await.map_err(RoleError::from),

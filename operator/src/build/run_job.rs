@@ -107,7 +107,8 @@ pub fn build(blueprint: &Blueprint<'_>, task: Task<'_>, file: &ConfigMap, run: &
                 name: cron_job,
                 uid: cron_job_uid.clone(),
                 controller: Some(true),
-                block_owner_deletion: Some(true),
+                // It would need the right to finalize CronJobs, where that is guarded, as on OpenShift.
+                block_owner_deletion: None,
             }]);
             job(metadata, spec)
         }
@@ -178,7 +179,11 @@ mod tests {
             job.metadata.name.as_deref(),
             Some("us-equities-report-daily-ohlcv-29920170")
         );
-        assert_eq!(job.metadata.owner_references.unwrap()[0].uid, "cron-uid");
+        let owner = job.metadata.owner_references.unwrap().remove(0);
+        assert_eq!(
+            (owner.uid.as_str(), owner.block_owner_deletion),
+            ("cron-uid", None)
+        );
     }
 
     #[test]

@@ -218,16 +218,21 @@ fn provisioned(seen: &Observation<'_>) -> Verdict {
                 format!("Job {wanted} gave up: {why}")
             }),
         ),
-        Progress::Running | Progress::None => match words() {
-            Some(words) => Verdict::no("ProvisionRetrying", words),
-            None => Verdict::no(
-                "Provisioning",
-                pod_trouble(seen, Role::Provision).map_or_else(
-                    || "topic, bucket and table are being made".to_owned(),
-                    |(_, why)| why,
+        Progress::Running | Progress::None => {
+            if let Some(trouble) = seen.reports.trouble("Provisioned") {
+                return Verdict::no(trouble.reason.clone(), quote(&trouble.message));
+            }
+            match words() {
+                Some(words) => Verdict::no("ProvisionRetrying", words),
+                None => Verdict::no(
+                    "Provisioning",
+                    pod_trouble(seen, Role::Provision).map_or_else(
+                        || "topic, bucket and table are being made".to_owned(),
+                        |(_, why)| why,
+                    ),
                 ),
-            ),
-        },
+            }
+        }
     }
 }
 
@@ -291,11 +296,11 @@ fn not_running(seen: &Observation<'_>, kind: ChildKind, name: &str, role: Role) 
     if workload.ready > 0 {
         return None;
     }
+    // No count of pods: it would change, and the message with it.
     let (reason, why) = pod_trouble(seen, role).unwrap_or_else(|| {
-        let (ready, desired) = (workload.ready, workload.desired);
         (
             "PodsNotReady".to_owned(),
-            format!("{ready} of {desired} pods are ready"),
+            format!("no pod of {name} is ready"),
         )
     });
     Some(Verdict::no(reason, why))
@@ -414,7 +419,7 @@ fn reachable(seen: &Observation<'_>) -> Verdict {
             format!("pod {pod} does not answer: {}", quote(why)),
         );
     }
-    if seen.reports.statuses().next().is_some() {
+    if seen.reports.any_lasting() {
         Verdict::yes("Reachable", "every worker answers")
     } else {
         Verdict::yes("NoWorkers", "no worker runs that could be asked")

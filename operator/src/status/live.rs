@@ -17,11 +17,19 @@ pub struct LiveNumbers {
     pub rate: Option<String>,
     /// Records that have not landed.
     pub lag: Option<i64>,
-    /// Event time up to which everything has landed, to the minute.
+    /// Event time up to which everything has landed, to the minute; to the hour
+    /// while no tick is made, as where the market is closed.
     pub watermark: Option<String>,
     /// Delay from ingestion to landing, as 20s.
     pub freshness: Option<String>,
+    /// While no tick is made, as where the market is closed: records that may
+    /// wait in spite of that, which are heartbeats.
+    pub heartbeats: Option<i64>,
 }
+
+/// Heartbeats of one partition that wait for a file to be closed and published,
+/// at most: one each second.
+const WAITING_HEARTBEATS: usize = 120;
 
 impl LiveNumbers {
     /// The numbers of these reports, of a topic with so many partitions.
@@ -54,13 +62,19 @@ impl LiveNumbers {
             rate: rate.map(|rate| format!("{}/s", short(one_digit(rate)))),
             lag: lag
                 .map(|lag: i64| i64::try_from(one_digit(lag.unsigned_abs())).unwrap_or(i64::MAX)),
-            watermark: watermark.and_then(to_the_minute),
+            watermark: watermark.and_then(|at| {
+                let unit = if rate == Some(0) { HOUR } else { MINUTE };
+                whole(at, unit)
+            }),
             freshness: freshness.map(|ms| format!("{}s", one_digit(ms.div_ceil(1_000)))),
+            heartbeats: (rate == Some(0))
+                .then(|| i64::try_from(known.len() * WAITING_HEARTBEATS).unwrap_or(i64::MAX)),
         }
     }
 
     /// Puts them into a status; numbers that are not known stay as they were,
-    /// and a suspended pipeline has none.
+    /// and a suspended pipeline has none. That heartbeats come and land is no
+    /// news while nothing else does.
     pub(super) fn write(self, status: &mut StockPipelineStatus, suspended: bool) {
         if let Some(producer) = &mut status.producer {
             producer.rate = if suspended {
@@ -76,9 +90,17 @@ impl LiveNumbers {
                 consumer.freshness = None;
                 return;
             }
-            consumer.lag = self.lag.or(consumer.lag);
+            let of_heartbeats = |lag: Option<i64>| match (lag, self.heartbeats) {
+                (Some(lag), Some(most)) => lag <= most,
+                _ => false,
+            };
+            if !(of_heartbeats(self.lag) && of_heartbeats(consumer.lag)) {
+                consumer.lag = self.lag.or(consumer.lag);
+            }
             consumer.watermark = self.watermark.or(consumer.watermark.take());
-            consumer.freshness = self.freshness.or(consumer.freshness.take());
+            if self.heartbeats.is_none() || consumer.freshness.is_none() {
+                consumer.freshness = self.freshness.or(consumer.freshness.take());
+            }
         }
     }
 }
@@ -104,10 +126,14 @@ fn short(number: u64) -> String {
     number.to_string()
 }
 
-fn to_the_minute(at: Timestamp) -> Option<String> {
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3_600;
+
+/// The last whole minute or hour, of so many seconds.
+fn whole(at: Timestamp, unit: i64) -> Option<String> {
     let second = at.as_second();
-    let minute = Timestamp::from_second(second - second.rem_euclid(60)).ok()?;
-    Some(minute.to_string())
+    let whole = Timestamp::from_second(second - second.rem_euclid(unit)).ok()?;
+    Some(whole.to_string())
 }
 
 /// What to do about a status.
@@ -203,6 +229,7 @@ mod tests {
     use super::*;
     use crate::worker_reports::samples::{lander, producer, reports};
     use stockpipe_crds::status::{ConsumerStatus, Phase, ProducerStatus};
+    use stockpipe_crds::worker_status::RoleStatus;
 
     #[test]
     fn one_significant_digit_is_left() {
@@ -237,6 +264,7 @@ mod tests {
                 lag: Some(800),
                 watermark: Some("2026-11-20T20:59:00Z".into()),
                 freshness: Some("20s".into()),
+                heartbeats: None,
             }
         );
         let partial = LiveNumbers::of(&all, 3);
@@ -257,6 +285,36 @@ mod tests {
             }),
             ..StockPipelineStatus::default()
         }
+    }
+
+    #[test]
+    fn a_closed_market_is_written_once_an_hour() {
+        let closed = |lag, watermark: &str| {
+            let mut lander = lander(&[(0, lag, 1), (1, lag, 1)]);
+            if let RoleStatus::Land(land) = &mut lander.role {
+                for partition in &mut land.partitions {
+                    partition.watermark = Some(watermark.parse().unwrap());
+                }
+                land.freshness_ms = Some(u64::try_from(lag).unwrap() * 1_000);
+            }
+            LiveNumbers::of(&reports(vec![producer(0), lander]), 2)
+        };
+        let mut written = status(Phase::Running, 5_000);
+        closed(40, "2026-11-20T22:10:00Z").write(&mut written, false);
+        let consumer = written.consumer.clone().unwrap();
+        assert_eq!(consumer.lag, Some(80));
+        assert_eq!(consumer.watermark.as_deref(), Some("2026-11-20T22:00:00Z"));
+        let first = written.clone();
+        for (lag, watermark) in [(9, "2026-11-20T22:11:00Z"), (60, "2026-11-20T22:59:59Z")] {
+            closed(lag, watermark).write(&mut written, false);
+            assert_eq!(written, first, "{lag} at {watermark}");
+        }
+        closed(40, "2026-11-20T23:00:00Z").write(&mut written, false);
+        assert_ne!(written, first);
+        // More than heartbeats waits: that is news.
+        let first = written.clone();
+        closed(400, "2026-11-20T23:00:00Z").write(&mut written, false);
+        assert_ne!(written, first);
     }
 
     #[test]

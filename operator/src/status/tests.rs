@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stockpipe_crds::worker_status::{RoleStatus, WorkerCondition};
+use stockpipe_crds::worker_status::{
+    ProvisionStatus as ProvisionReport, RoleStatus, WorkerCondition,
+};
 
 use super::*;
 use crate::build::Definition;
 use crate::build::samples::Sample;
 use crate::children::{Child, Detail, PodDetail, Termination, WorkloadDetail};
-use crate::worker_reports::samples::{lander, producer, reports};
+use crate::worker_reports::samples::{lander, producer, reports, status as worker};
 use crate::worker_reports::{Answer, WorkerReport};
 
 /// A pipeline in some state; the default is one that runs.
@@ -146,14 +148,18 @@ impl State {
 /// A worker that says that something is wrong.
 fn trouble(kind: &str, reason: &str) -> WorkerReports {
     let mut status = lander(&[(0, 1, 1)]);
-    status.conditions.push(WorkerCondition {
+    status.conditions = says(kind, reason);
+    reports(vec![status])
+}
+
+fn says(kind: &str, reason: &str) -> Vec<WorkerCondition> {
+    vec![WorkerCondition {
         kind: kind.into(),
         ok: false,
         reason: reason.into(),
         message: "partition 0 stands still".into(),
         since: "2026-11-20T20:00:00Z".parse().unwrap(),
-    });
-    reports(vec![status])
+    }]
 }
 
 /// Each row: what it is, how it comes about, the phase, and conditions as
@@ -204,6 +210,22 @@ fn table() -> Vec<(&'static str, fn(&mut State), Phase, &'static [&'static str])
             &[
                 "Ready=False/ProvisionRetrying",
                 "Provisioned=False/ProvisionRetrying",
+            ],
+        ),
+        (
+            "provision waits for a secret",
+            |state| {
+                state.provision = Progress::Running;
+                state.children = vec![pod(Role::Provision, PodDetail::default())];
+                let mut status = worker(RoleStatus::Provision(ProvisionReport::default()));
+                status.conditions = says("Provisioned", "SecretMissing");
+                state.reports = reports(vec![status]);
+            },
+            Phase::Provisioning,
+            &[
+                "Ready=False/SecretMissing",
+                "Provisioned=False/SecretMissing",
+                "WorkersReachable=True/NoWorkers",
             ],
         ),
         (

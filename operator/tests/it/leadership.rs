@@ -135,11 +135,24 @@ async fn a_second_install_on_a_namespace_is_not_ready_and_names_the_first() {
             .then_some(())
     })
     .await;
-    assert_eq!(second.count("stockpipe_operator_writes_total"), 0.0);
-    until("the first is ready", || async {
-        (bed.running(first).get("/readyz").0 == 200).then_some(())
+    let standby = bed.operator("other-1", &elsewhere);
+    until("its standby is not ready either", || async {
+        let (code, text) = standby.get("/readyz");
+        (code == 503 && text.contains(&format!("the install in namespace {} runs", bed.system)))
+            .then_some(())
     })
     .await;
+    until_holder(&bed, &elsewhere, LEASE, "other-0").await;
+    for other in [second, standby] {
+        assert_eq!(other.count("stockpipe_operator_writes_total"), 0.0);
+    }
+    bed.start();
+    for pod in [first, 1] {
+        until("both of the first are ready", || async {
+            (bed.running(pod).get("/readyz").0 == 200).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,9 @@
 //! The operator does what its Role allows and nothing else, and names what is
 //! missing.
 
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
 use stockpipe_operator::preflight::PERMISSIONS;
 
@@ -112,6 +113,61 @@ async fn a_missing_permission_is_named_and_nothing_is_tried() {
         .running(operator)
         .count("stockpipe_operator_writes_total");
     assert_eq!(writes, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_may_not_lead_says_so() {
+    let mut bed = bed!("follower");
+    grant(&bed, &bed.namespace, rules("")).await;
+    bed.act_as(USER);
+    let operator = bed.start();
+    until("it says what is missing", || async {
+        let (code, text) = bed.running(operator).get("/readyz");
+        let place = format!("permission in {} to ", bed.system);
+        let named = text.contains(&place) && text.contains("update leases.coordination.k8s.io");
+        (code == 503 && named).then_some(())
+    })
+    .await;
+    may_lead(&bed).await;
+    until("it is ready once it may", || async {
+        (bed.running(operator).get("/readyz").0 == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_goes_with_the_role_holds_no_pipeline_without_pods_back() {
+    let mut bed = bed!("role-goes");
+    grant(&bed, &bed.namespace, rules("")).await;
+    may_lead(&bed).await;
+    bed.act_as(USER);
+    let operator = bed.start();
+    let mut spec = smallest("role-goes");
+    spec["lake"]["deletionPolicy"] = json!("Delete");
+    spec["suspend"] = json!(true);
+    spec["provisioning"] = json!("None");
+    bed.apply("demo", spec).await;
+    bed.until_reason("demo", "Ready", "Suspended").await;
+    let finalizers = bed
+        .pipelines()
+        .get("demo")
+        .await
+        .unwrap()
+        .metadata
+        .finalizers;
+    assert_eq!(finalizers.unwrap(), ["stockpipe.dev/teardown"]);
+    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    namespaces
+        .delete(&bed.namespace, &DeleteParams::default())
+        .await
+        .unwrap();
+    until("the namespace is gone", || async {
+        let there = namespaces.get_opt(&bed.namespace).await.ok()?;
+        there.is_none().then_some(())
+    })
+    .await;
+    let log = bed.running(operator).log();
+    assert!(log.contains("its namespace is being deleted"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

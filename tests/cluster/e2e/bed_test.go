@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -173,6 +176,7 @@ func (p *place) cluster(t *testing.T) *bed {
 		case archive == "":
 			p.err = errors.New("set STOCKPIPE_IMAGE_ARCHIVE to the archive that scripts/image made, or KUBECONFIG and STOCKPIPE_IMAGE")
 		default:
+			imageSize.Do(func() { noteImage(archive) })
 			p.bed, p.err = up("--audit", "--image", archive)
 		}
 	})
@@ -180,6 +184,33 @@ func (p *place) cluster(t *testing.T) *bed {
 		t.Fatal(p.err)
 	}
 	return p.bed
+}
+
+var imageSize sync.Once
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
+
+// noteImage notes how large the image is: as a node holds it, and packed, as a registry sends it.
+func noteImage(archive string) {
+	f, err := os.Open(archive)
+	if err != nil {
+		return // its cluster says it
+	}
+	defer f.Close()
+	var plain, packed counter
+	for r := tar.NewReader(f); ; {
+		if _, err := r.Next(); err != nil {
+			break
+		}
+		z := gzip.NewWriter(&packed)
+		if _, err := io.Copy(io.MultiWriter(z, &plain), r); err != nil || z.Close() != nil {
+			return
+		}
+	}
+	note("image: %d MB, %d MB packed", plain/1_000_000, packed/1_000_000)
 }
 
 // ours skips what only a testcluster can.

@@ -214,42 +214,57 @@ type finding struct{ Message string }
 
 // killAtEachPoint has landers kill themselves, as kill -9 does, at each named point, and be started again.
 func (b *bed) killAtEachPoint(t *testing.T, p *unstructured.Unstructured) {
-	landers := labelled("stockpipe.dev/pipeline=" + p.GetName() + ",app.kubernetes.io/component=land")
 	points := strings.Fields(b.inPod(t, p, "points", "/usr/bin/stockpipe-worker", "failpoints"))
 	killed := 0
 	for _, point := range points {
-		// Between two publishes there is something only where a range has several directories: `make test-destruction` has it.
-		if !strings.HasPrefix(point, "land.") || point == "land.between-publishes" {
+		// Between two publishes there is something only where a range has several directories: a history of days has some.
+		if !strings.HasPrefix(point, "land.") || point == betweenPublishes {
 			continue
 		}
-		set(t, p, []any{map[string]any{"name": "STOCKPIPE_FAILPOINT", "value": point}}, "spec", "consumer", "template", "env")
-		b.apply(t, p)
-		b.await(t, 2*time.Minute, "killed at "+point, pods, p.GetNamespace(), landers, func(seen objects) string {
-			for _, o := range seen {
-				var pod corev1.Pod
-				decode(t, o.Object, &pod)
-				for _, e := range pod.Spec.Containers[0].Env {
-					if e.Name != "STOCKPIPE_FAILPOINT" || e.Value != point {
-						continue
-					}
-					for _, c := range pod.Status.ContainerStatuses {
-						if c.RestartCount > 0 || c.State.Terminated != nil {
-							return ""
-						}
-					}
-				}
-			}
-			return "it lives"
-		})
+		b.killAt(t, p, point)
 		killed++
 	}
 	if killed < 10 {
 		t.Errorf("killed at %d points of %v", killed, points)
 	}
+	b.killNoMore(t, p)
+	b.sound(t, p)
+}
+
+// betweenPublishes is the point between two directories of one range.
+const betweenPublishes = "land.between-publishes"
+
+// killAt has landers kill themselves at a point, and waits until one of them has.
+func (b *bed) killAt(t *testing.T, p *unstructured.Unstructured, point string) {
+	t.Helper()
+	set(t, p, []any{map[string]any{"name": "STOCKPIPE_FAILPOINT", "value": point}}, "spec", "consumer", "template", "env")
+	b.apply(t, p)
+	landers := labelled("stockpipe.dev/pipeline=" + p.GetName() + ",app.kubernetes.io/component=land")
+	b.await(t, 2*time.Minute, "killed at "+point, pods, p.GetNamespace(), landers, func(seen objects) string {
+		for _, o := range seen {
+			var pod corev1.Pod
+			decode(t, o.Object, &pod)
+			for _, e := range pod.Spec.Containers[0].Env {
+				if e.Name != "STOCKPIPE_FAILPOINT" || e.Value != point {
+					continue
+				}
+				for _, c := range pod.Status.ContainerStatuses {
+					if c.RestartCount > 0 || c.State.Terminated != nil {
+						return ""
+					}
+				}
+			}
+		}
+		return "it lives"
+	})
+}
+
+// killNoMore lets landers live.
+func (b *bed) killNoMore(t *testing.T, p *unstructured.Unstructured) {
+	t.Helper()
 	set(t, p, []any{}, "spec", "consumer", "template", "env")
 	b.apply(t, p)
 	b.awaitOne(t, 2*time.Minute, "Ready", pipelines, p.GetNamespace(), p.GetName(), hasCondition("Ready", "True"))
-	b.sound(t, p)
 }
 
 // verify runs `stockpipe verify` in a pod that has the lander's file and secrets.

@@ -183,12 +183,16 @@ func partsOfOthersServe(t *testing.T, b *bed) {
 		// At least a day of ticks.
 		start := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
 		set(t, o, map[string]any{"seed": int64(11), "ticksPerSecond": int64(2), "start": start}, "spec", "source", "simulated")
+		set(t, o, true, "spec", "suspend")
 		set(t, o, map[string]any{
 			"credentialsSecretRef": map[string]any{"name": secret.Name},
 			"endpoints":            map[string]any{"s3": cloud, "glue": cloud, "athena": cloud},
 			"s3PathStyle":          true,
 		}, "spec", "aws")
 	})
+	set(t, p, false, "spec", "suspend")
+	b.killAt(t, p, betweenPublishes)
+	b.killNoMore(t, p)
 	const day = 24 * 3600 * 2 * 95 / 100
 	b.awaitLag(t, 4*time.Minute, "the history has landed", p, func(lag int64) bool {
 		_, rows := b.lag(p)

@@ -82,7 +82,7 @@ func uses(e event, rule rbacv1.PolicyRule, resource, verb string) bool {
 
 // unusable are rights that the operator needs and no story can have it use.
 var unusable = map[string]string{
-	"update stockpipelines/finalizers": "only the admission plugin that guards ownerReferences asks for it, and OpenShift alone has that on",
+	"update stockpipelines/finalizers": "the API server asks itself, as here, where the admission plugin that guards ownerReferences is on; no audit log shows it",
 	"delete networkpolicies":           "each pipeline has one for as long as it lives: only that of an earlier version could be one too many",
 	"delete poddisruptionbudgets":      "as above",
 }

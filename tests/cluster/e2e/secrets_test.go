@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,13 +46,14 @@ func secretsRotate(t *testing.T, b *bed) {
 				b.explain(t, operator)
 			}
 		})
-		b.await(t, 2*time.Minute, "the provision pod runs without it", pods, operator, labelled("stockpipe.dev/pipeline="+name+",app.kubernetes.io/component=provision"), func(seen objects) string {
-			for _, pod := range seen {
-				if text(pod, "status", "phase") == "Running" {
-					return ""
+		b.awaitOne(t, 2*time.Minute, "the status names it", pipelines, operator, name, func(o *unstructured.Unstructured) string {
+			for _, kind := range []string{"Ready", "Provisioned"} {
+				c := conditionOf(o, kind)
+				if c.Reason != "SecretMissing" || !strings.Contains(c.Message, "`"+name+"-keys`") {
+					return fmt.Sprintf("%s: %s: %s", kind, c.Reason, c.Message)
 				}
 			}
-			return "none runs"
+			return ""
 		})
 		if _, err := secrets.Create(ctx, mine, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)

@@ -73,6 +73,7 @@ func TestStories(t *testing.T) {
 		}
 		t.Skip("set STOCKPIPE_E2E=1 for the stories on Kubernetes, or run make e2e")
 	}
+	began := time.Now()
 	var telling sync.WaitGroup
 	for i, line := range lines {
 		tell := func() {
@@ -93,6 +94,7 @@ func TestStories(t *testing.T) {
 		}
 	}
 	telling.Wait()
+	took("all lines, side by side", time.Since(began))
 	t.Run("the operator asks for nothing that it may not have, and has no right that it does not use", rightsAreUsed)
 	t.Run("figures", showFigures)
 }

@@ -118,6 +118,21 @@ type condition struct {
 	ObservedGeneration            int64
 }
 
+// conditionOf is an object's condition of that type, empty where it has none.
+func conditionOf(o *unstructured.Unstructured, kind string) condition {
+	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, one := range all {
+		m, _ := one.(map[string]any)
+		if m["type"] != kind {
+			continue
+		}
+		text := func(key string) string { s, _ := m[key].(string); return s }
+		seen, _ := m["observedGeneration"].(int64)
+		return condition{kind, text("status"), text("reason"), text("message"), seen}
+	}
+	return condition{}
+}
+
 // hasCondition says what is missing until the object's condition of that type
 // has that status, and is about its present spec.
 func hasCondition(kind, status string) func(*unstructured.Unstructured) string {

@@ -166,7 +166,9 @@ func (s *Spec) component(name string) component {
 			"--etcd-servers=" + url(s.EtcdPort),
 			fmt.Sprintf("--secure-port=%d", s.APIPort), "--advertise-address=" + s.NodeIP,
 			"--service-cluster-ip-range=" + s.ServiceCIDR,
-			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+			"--authorization-mode=Node,RBAC", "--allow-privileged=true",
+			// The second as on OpenShift: who blocks an owner's deletion must be allowed to finalize the owner.
+			"--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
 			"--client-ca-file=" + pki("ca.crt"),
 			"--tls-cert-file=" + pki("apiserver.crt"), "--tls-private-key-file=" + pki("apiserver.key"),
 			"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
