@@ -146,7 +146,7 @@ pub struct ConsumerStatus {
     /// Records that have not landed, to one significant digit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// Event time up to which everything has landed, to the minute.
+    /// Event time up to which everything has landed, to the minute; to the hour while no tick is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub watermark: Option<String>,
