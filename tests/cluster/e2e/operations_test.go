@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
 // annotate sets or, with nil, removes an annotation of a pipeline.
@@ -40,6 +41,7 @@ func operatorsHandsOn(t *testing.T, b *bed) {
 		b.apply(t, p)
 		b.awaitGone(t, 2*time.Minute, "producer and lander are gone", pods, namespace, workers)
 		b.awaitOne(t, time.Minute, "it is Ready: as its spec wants it", pipelines, namespace, name, hasCondition("Ready", "True"))
+		b.isFor(t, p, status.CurrentStatus)
 		set(t, p, false, "spec", "suspend")
 		b.apply(t, p)
 		b.await(t, 2*time.Minute, "they run again", pods, namespace, workers, func(seen objects) string {
@@ -55,6 +57,7 @@ func operatorsHandsOn(t *testing.T, b *bed) {
 			return ""
 		})
 		b.awaitOne(t, 2*time.Minute, "Ready again", pipelines, namespace, name, hasCondition("Ready", "True"))
+		b.isFor(t, p, status.CurrentStatus)
 	})
 
 	t.Run("paused, nothing is applied, until it is not", func(t *testing.T) {
@@ -64,6 +67,7 @@ func operatorsHandsOn(t *testing.T, b *bed) {
 		b.apply(t, p)
 		// The pause is seen in the status of this very generation: what was to be applied would have been.
 		paused := b.awaitOne(t, time.Minute, "the change is seen", pipelines, namespace, name, hasCondition("Paused", "True"))
+		b.isFor(t, p, status.CurrentStatus)
 		before := b.specs(t, namespace, name)
 		if text(paused, "status", "observedGeneration") != fmt.Sprint(paused.GetGeneration()) {
 			t.Errorf("observed %s of %d", text(paused, "status", "observedGeneration"), paused.GetGeneration())

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
 // restarts counts the restarts of a pipeline's long-running workers, by pod.
@@ -55,6 +56,7 @@ func secretsRotate(t *testing.T, b *bed) {
 			}
 			return ""
 		})
+		b.isFor(t, o, status.InProgressStatus)
 		if _, err := secrets.Create(ctx, mine, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}

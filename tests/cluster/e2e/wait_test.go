@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
 
 // objects are those of one watch, by name.
@@ -131,6 +132,22 @@ func conditionOf(o *unstructured.Unstructured, kind string) condition {
 		return condition{kind, text("status"), text("reason"), text("message"), seen}
 	}
 	return condition{}
+}
+
+// isFor asserts what kstatus, by which kapp, Flux and kpt wait for anything, says of an object.
+func (b *bed) isFor(t *testing.T, o *unstructured.Unstructured, want status.Status) {
+	t.Helper()
+	live, err := b.dyn.Resource(pipelines).Namespace(o.GetNamespace()).Get(context.Background(), o.GetName(), metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := status.Compute(live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Status != want {
+		t.Errorf("kstatus says that %s is %s (%s), want %s", o.GetName(), found.Status, found.Message, want)
+	}
 }
 
 // hasCondition says what is missing until the object's condition of that type
