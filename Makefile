@@ -29,7 +29,12 @@ run: build ## Run the quickstart pipeline until ctrl-C (make run ARGS='--for 30s
 	@exec "$(CARGO_TARGET_DIR)/debug/stockpipe" up $(ARGS)
 
 .PHONY: test
-test: setup ## Pass the tests that need nothing but Rust
+test: setup ## Pass the tests that need nothing but Rust; with Go, also those on a Kubernetes control plane
+	@if ! command -v go >/dev/null; then \
+	  echo "make test: SKIPPED the operator on a control plane: Go is missing (1.26 or newer, from go.dev)" >&2; \
+	elif ! tests/cluster/build >/dev/null; then \
+	  echo "make test: SKIPPED the operator on a control plane: tests/cluster/build failed, as it says above" >&2; \
+	fi
 	@cargo build --workspace --bins
 	@cargo test --workspace
 
@@ -41,6 +46,16 @@ test-real: build ## Tests on real Apache Kafka, an S3 and Glue of others, and Py
 .PHONY: test-destruction
 test-destruction: build ## Kill the producer and the lander at every write point, three times each
 	@STOCKPIPE_DESTRUCTION=1 cargo test --workspace --test e2e -- destruction:: --nocapture
+
+# One after the other: each measures the machine. GB=10 and HOURS=24 are the whole of two of them.
+.PHONY: test-faults
+test-faults: build ## Slow disks, clocks that step, much of everything (make test-faults GB=10 HOURS=24)
+	@GB=$(or $(GB),1) HOURS=$(or $(HOURS),24) STOCKPIPE_FAULTS=1 \
+	  cargo test --workspace --test e2e -- faults:: --nocapture --test-threads=1
+
+.PHONY: dist
+dist: setup ## A release as one archive with licences, man pages, completions and checksums, in dist/
+	@scripts/dist
 
 .PHONY: image
 image: build ## Pack the binaries into an image archive, without Docker

@@ -41,6 +41,8 @@ struct Sample {
     at: Timestamp,
     /// Rows that each lander has landed, by UID of its pod.
     landed: BTreeMap<String, u64>,
+    /// Partitions that were reported.
+    partitions: usize,
     /// Ticks a second that were made.
     rate: f64,
     /// Whether more had not landed than waits for files to be closed.
@@ -72,6 +74,7 @@ impl History {
                 .landers_by_pod()
                 .map(|(uid, lander)| (uid.to_owned(), lander.rows_total))
                 .collect(),
+            partitions: reports.partitions().len(),
             rate: rate(reports),
             behind: None,
         });
@@ -103,6 +106,12 @@ impl History {
             })
             .collect();
         (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64)
+    }
+
+    /// The most partitions that were reported of late: a topic only grows.
+    fn partitions(&self) -> usize {
+        let partitions = self.samples.iter().map(|sample| sample.partitions);
+        partitions.max().unwrap_or_default()
     }
 
     /// The highest rate since `since`.
@@ -305,7 +314,8 @@ fn rate(reports: &WorkerReports) -> f64 {
 fn load(signals: &Signals<'_>, history: &History) -> Option<Load> {
     let reports = signals.reports;
     let partitions = reports.partitions();
-    let complete = partitions.len() >= usize::try_from(signals.partitions).ok()?
+    let expected = usize::try_from(signals.partitions).ok()?;
+    let complete = partitions.len() >= expected.max(history.partitions())
         && reports.landers().count() >= usize::try_from(signals.current).ok()?
         && signals.ready >= signals.current
         && reports.silent().next().is_none()
@@ -563,6 +573,15 @@ mod tests {
     }
 
     fn in_new_york(now: &str, current: i32, reports: &WorkerReports) -> Decision {
+        in_new_york_after(now, current, reports, &mut History::default())
+    }
+
+    fn in_new_york_after(
+        now: &str,
+        current: i32,
+        reports: &WorkerReports,
+        history: &mut History,
+    ) -> Decision {
         let spec = spec(serde_json::json!({
             "minReplicas": 2, "maxReplicas": 3,
             "outsideSession": {"replicas": 0, "wakeBefore": "10m"}
@@ -579,7 +598,7 @@ mod tests {
             reports,
             now: now.parse().unwrap(),
         };
-        decide(&signals, &mut History::default())
+        decide(&signals, history)
     }
 
     #[test]
@@ -592,6 +611,12 @@ mod tests {
         assert_eq!(in_new_york(open, 3, &silent).replicas, 3);
         assert_eq!(in_new_york(open, 9, &silent).replicas, 3);
         assert_eq!(in_new_york(open, 1, &silent).replicas, 2);
+        // Nor is it that some are not told of, as while they change hands.
+        let mut history = History::default();
+        history.saw(&reported, open.parse().unwrap());
+        let some = reports(vec![lander(&[(0, 0, 1), (1, 0, 1)]), producer(1)]);
+        history.saw(&some, open.parse().unwrap());
+        assert_eq!(in_new_york_after(open, 3, &some, &mut history).replicas, 3);
     }
 
     #[test]

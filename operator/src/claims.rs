@@ -1,10 +1,11 @@
 //! One install runs the pipelines of a namespace: it holds a Lease there. A
 //! second install finds it, and says whose it is.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::api::ApiError;
 use crate::context::Context;
 use crate::election::{Held, LeaseHold};
 use crate::install::Install;
@@ -24,20 +25,24 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two looks of a standby at each claim: it is as little ready as its leader where another install is.
 const STANDBY_LOOK: Duration = Duration::from_secs(10);
 
-/// Namespaces whose pipelines this install runs.
+/// Between two tries where the permission is missing, which the preflight names.
+const REFUSED: Duration = Duration::from_secs(15);
+
+/// Namespaces whose pipelines this install runs, and until when without another renewal.
 #[derive(Default)]
 pub struct Claims {
-    held: Mutex<HashSet<String>>,
+    held: Mutex<HashMap<String, Instant>>,
 }
 
 impl Claims {
     /// Whether this install runs the pipelines of `namespace`.
     #[must_use]
     pub fn holds(&self, namespace: &str) -> bool {
-        self.lock().contains(namespace)
+        let until = self.lock().get(namespace).copied();
+        until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,26 +55,30 @@ pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
     loop {
         let leading = *leads.borrow_and_update();
         context.metrics.leads(leading);
-        for (scope, namespace) in namespaces(&scopes) {
-            let claim = known.entry(namespace.clone()).or_insert_with(|| {
-                // Its pods share one claim.
-                let identity = context.settings.install.identity();
-                let hold = LeaseHold::new(context.client.clone(), &namespace, NAME, &identity);
-                Claim {
-                    hold: hold.lasting(DURATION).renewing_also(is_ours),
-                    renewed: None,
-                    looked: None,
-                    stands_by: false,
-                }
-            });
-            if leading {
-                if is_due(claim.renewed, RENEW) {
-                    attempt(&context, &scope, &namespace, claim).await;
-                }
-            } else if is_due(claim.looked, STANDBY_LOOK) {
-                look(&context, &namespace, claim).await;
+        let watched: HashMap<String, Scope> = namespaces(&scopes)
+            .into_iter()
+            .map(|(scope, namespace)| (namespace, scope))
+            .collect();
+        known.retain(|namespace, _| {
+            let there = watched.contains_key(namespace);
+            if !there {
+                // Its last pipeline is gone: whoever runs those to come, nobody waits for that.
+                context.claims.lock().remove(namespace);
+                context.readiness.arrived(&wait_name(namespace));
             }
+            there
+        });
+        for namespace in watched.keys() {
+            known
+                .entry(namespace.clone())
+                .or_insert_with(|| Claim::new(&context, namespace));
         }
+        let looks = known.iter_mut().map(|(namespace, claim)| {
+            let scope = &watched[namespace];
+            renew(&context, scope, namespace, claim, leading)
+        });
+        // One that is not answered keeps no other from being renewed.
+        futures::future::join_all(looks).await;
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             // Nobody tells any more once the process ends.
@@ -87,11 +96,59 @@ struct Claim {
     hold: LeaseHold,
     renewed: Option<Instant>,
     looked: Option<Instant>,
+    refused: Option<Instant>,
     /// Whether it has been told that this waits for the end of an upgrade.
     stands_by: bool,
 }
 
-async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut Claim) {
+impl Claim {
+    fn new(context: &Context, namespace: &str) -> Self {
+        // Its pods share one claim.
+        let identity = context.settings.install.identity();
+        let hold = LeaseHold::new(context.client.clone(), namespace, NAME, &identity);
+        Self {
+            hold: hold.lasting(DURATION).renewing_also(is_ours),
+            renewed: None,
+            looked: None,
+            refused: None,
+            stands_by: false,
+        }
+    }
+}
+
+async fn renew(
+    context: &Context,
+    scope: &Scope,
+    namespace: &str,
+    claim: &mut Claim,
+    leading: bool,
+) {
+    let refused = if !is_due(claim.refused, REFUSED) {
+        return;
+    } else if leading && is_due(claim.renewed, RENEW) {
+        attempt(context, scope, namespace, claim).await
+    } else if !leading && is_due(claim.looked, STANDBY_LOOK) {
+        look(context, namespace, claim).await
+    } else {
+        return;
+    };
+    claim.refused = None;
+    if let Err(error) = refused {
+        if error.reason() == "Forbidden" {
+            claim.refused = Some(Instant::now());
+            scope.doubt();
+        } else {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+async fn attempt(
+    context: &Context,
+    scope: &Scope,
+    namespace: &str,
+    claim: &mut Claim,
+) -> Result<(), ApiError> {
     let Claim {
         hold,
         renewed,
@@ -105,38 +162,37 @@ async fn attempt(context: &Context, scope: &Scope, namespace: &str, claim: &mut 
         tracing::warn!("the claim on namespace {namespace} could not be renewed");
     }
     let began = Instant::now();
-    match hold.attempt().await {
-        Ok(Held::Mine) => {
+    match hold.attempt().await? {
+        Held::Mine => {
             *renewed = Some(began);
             *stands_by = false;
             context.readiness.arrived(&wait_name(namespace));
-            if context.claims.lock().insert(namespace.to_owned()) {
+            let until = began + GIVE_UP;
+            let held = context.claims.lock().insert(namespace.to_owned(), until);
+            if held.is_none_or(|until| until <= began) {
                 scope.enqueue_all();
             }
         }
-        Ok(Held::Others(holder)) => {
+        Held::Others(holder) => {
             *renewed = None;
             context.claims.lock().remove(namespace);
             is_of(context, namespace, &holder, stands_by);
         }
-        Ok(Held::Contended) => {}
-        // A permission that is missing is named by the preflight.
-        Err(error) if error.reason() == "Forbidden" => {}
-        Err(error) => tracing::warn!("{error}"),
+        Held::Contended => {}
     }
+    Ok(())
 }
 
 /// As [`attempt`], of one that may not write.
-async fn look(context: &Context, namespace: &str, claim: &mut Claim) {
-    match claim.hold.other_holder().await {
-        Ok(Some(holder)) => is_of(context, namespace, &holder, &mut claim.stands_by),
-        Ok(None) => {
+async fn look(context: &Context, namespace: &str, claim: &mut Claim) -> Result<(), ApiError> {
+    match claim.hold.other_holder().await? {
+        Some(holder) => is_of(context, namespace, &holder, &mut claim.stands_by),
+        None => {
             context.readiness.arrived(&wait_name(namespace));
         }
-        Err(error) if error.reason() == "Forbidden" => {}
-        Err(error) => return tracing::warn!("{error}"),
     }
     claim.looked = Some(Instant::now());
+    Ok(())
 }
 
 fn wait_name(namespace: &str) -> String {

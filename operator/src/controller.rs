@@ -96,7 +96,7 @@ pub async fn reconcile(
         Ok(resource) => resource,
         Err(invalid) => {
             events::unreadable(&context, invalid).await;
-            return Ok(Action::await_change());
+            return Ok(teardown::release_unreadable(&invalid.metadata, &context).await?);
         }
     };
     let pipeline = PipelineRef::of(resource);
@@ -124,7 +124,7 @@ async fn run(
     }
     let mut found = dereference(resource, pipeline, context);
     let wanted = finalizer::is_wanted(resource);
-    let there = finalizer::is_there(resource);
+    let there = finalizer::is_there(&resource.metadata);
     // A namespace that is deleted takes our Role in it along: it is time to let go of the pipeline.
     if wanted
         && (!there
@@ -135,7 +135,7 @@ async fn run(
         return Ok(teardown::release_with_namespace(resource, context).await?);
     }
     if wanted != there {
-        let version = finalizer::set(context.client.clone(), resource, wanted).await?;
+        let version = finalizer::set(context.client.clone(), &resource.metadata, wanted).await?;
         // Of the object as it was, no status could be written any more.
         context.known.wrote(resource, version);
         return Ok(Action::requeue(OWN_WRITE));
@@ -433,6 +433,7 @@ fn observe(
         monitoring: *context.monitoring.borrow(),
         landers: plan.map_or(resource.spec.consumer.replicas, |plan| plan.landers),
         outside_session: plan.is_some_and(|plan| plan.outside_session),
+        closed: plan.and_then(|plan| closed(&plan.pipeline, found.now)),
         scale: plan.and_then(|plan| plan.scale.clone()),
         cluster_id: &found.cluster_id,
         workers: plan.map(|_| &found.workers),
@@ -442,6 +443,12 @@ fn observe(
             .unwrap_or_default(),
         now: found.now,
     })
+}
+
+/// Where the market is closed, the age at which a file is closed.
+fn closed(pipeline: &Pipeline, now: Timestamp) -> Option<Duration> {
+    let sessions = MarketSessions::parse(&pipeline.market.calendar).ok()?;
+    (!sessions.is_open(now)).then_some(pipeline.lake.roll.max_age)
 }
 
 /// Writes the status where it differs, and tells what changed by events. Says

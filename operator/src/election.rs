@@ -21,6 +21,9 @@ use crate::lease::{
     evaluate,
 };
 
+/// Between two tries where the permission is missing, which the preflight names.
+const REFUSED: Duration = Duration::from_secs(5);
+
 /// One Lease, and who wants it.
 pub struct LeaseHold {
     api: Api<Lease>,
@@ -244,6 +247,7 @@ pub async fn lead(
             () = shutdown.cancelled() => break,
             tried = tokio::time::timeout(limit, hold.attempt()) => tried,
         };
+        let mut refused = false;
         let failure = match tried {
             Ok(Ok(Held::Mine)) => {
                 fence.open_until(hold.sent() + RENEW_DEADLINE);
@@ -266,7 +270,10 @@ pub async fn lead(
                 None
             }
             Ok(Ok(Held::Contended)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => {
+                refused = error.reason() == "Forbidden";
+                Some(error.to_string())
+            }
             Err(_) => Some("the API server does not answer".to_owned()),
         };
         if let Some(failure) = failure {
@@ -279,7 +286,8 @@ pub async fn lead(
             }
         }
         // Never beyond the deadline, so that a leader that cannot renew stops at it.
-        let pause = renewed.map_or(STANDBY_PERIOD, |renewed| {
+        let standby = if refused { REFUSED } else { STANDBY_PERIOD };
+        let pause = renewed.map_or(standby, |renewed| {
             RETRY_PERIOD.min(RENEW_DEADLINE.saturating_sub(renewed.elapsed()))
         });
         tokio::select! {

@@ -1,7 +1,7 @@
 //! The mark that keeps a pipeline until its teardown is done: there only while
 //! some `deletionPolicy` is Delete.
 
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use stockpipe_crds::StockPipeline;
@@ -25,33 +25,32 @@ pub fn is_wanted(resource: &StockPipeline) -> bool {
 
 /// Whether it is there.
 #[must_use]
-pub fn is_there(resource: &StockPipeline) -> bool {
-    resource
-        .finalizers()
+pub fn is_there(meta: &ObjectMeta) -> bool {
+    meta.finalizers
         .iter()
+        .flatten()
         .any(|finalizer| finalizer == FINALIZER)
 }
 
-/// Puts it there, or takes it away; the object's version after that.
+/// Puts it there, or takes it away; the object's version after that. Nothing of
+/// the pipeline but its metadata is read.
 ///
 /// # Errors
 /// The API server's refusal. A pipeline that is gone is none.
 pub async fn set(
     client: kube::Client,
-    resource: &StockPipeline,
+    meta: &ObjectMeta,
     there: bool,
 ) -> Result<Option<String>, ApiError> {
-    let (namespace, name) = (
-        resource.namespace().unwrap_or_default(),
-        resource.name_any(),
-    );
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let name = meta.name.clone().unwrap_or_default();
     let api: Api<StockPipeline> = Api::namespaced(client, &namespace);
     let patch = json!({
         "apiVersion": "stockpipe.dev/v1alpha1",
         "kind": "StockPipeline",
         // With the UID an apply cannot make a pipeline that is gone.
         "metadata": {
-            "uid": resource.uid(),
+            "uid": meta.uid,
             "finalizers": if there { vec![FINALIZER] } else { Vec::new() },
         },
     });
@@ -60,7 +59,8 @@ pub async fn set(
         if there { "set" } else { "remove" }
     );
     let parameters = PatchParams::apply(MANAGER).force();
-    match call(action, api.patch(&name, &parameters, &Patch::Apply(&patch))).await {
+    let patch = Patch::Apply(&patch);
+    match call(action, api.patch_metadata(&name, &parameters, &patch)).await {
         Ok(written) => Ok(written.metadata.resource_version),
         Err(error) if !there && (error.is_not_found() || error.is_conflict()) => Ok(None),
         Err(error) => Err(error),

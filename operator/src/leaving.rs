@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use kube::Resource;
 
 use crate::context::Context;
 use crate::finalizer;
@@ -80,9 +81,12 @@ async fn look(context: &Context, scope: &Scope) {
 /// The pipelines of a scope that have the finalizer.
 fn held_back(scope: &Scope) -> Vec<PipelineRef> {
     let pipelines = scope.pipelines();
-    let resources = pipelines.iter().filter_map(|guard| guard.0.as_ref().ok());
-    resources
-        .filter(|resource| finalizer::is_there(resource))
-        .map(PipelineRef::of)
+    let metas = pipelines.iter().map(|guard| guard.meta());
+    metas
+        .filter(|meta| finalizer::is_there(meta))
+        .map(|meta| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            PipelineRef::new(text(&meta.namespace), text(&meta.name))
+        })
         .collect()
 }

@@ -147,7 +147,7 @@ fn bucketed(reports: &WorkerReports, partitions: i32) -> impl PartialEq + use<> 
         .collect();
     let answered = reports.statuses().count();
     (
-        LiveNumbers::of(reports, partitions),
+        LiveNumbers::of(reports, partitions, None),
         conditions,
         silent,
         finished,

@@ -17,6 +17,8 @@ use crate::scope::Scope;
 
 /// Between two looks while something is missing.
 const AGAIN: Duration = Duration::from_secs(15);
+/// Before the second look: an API server that has just begun allows nothing for a moment.
+const SOON: Duration = Duration::from_secs(2);
 /// Between two tries of one check that was not answered.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -99,12 +101,17 @@ pub fn leader_permissions(lease: &str) -> [Permission<'_>; 3] {
 
 const WRITTEN: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
-/// Checks the permissions of a scope until it has them all.
+/// Checks the permissions of a scope until it has them all, and again when something was refused.
 pub async fn run(context: Arc<Context>, scope: Scope) {
     let wait = format!("permission {} all", scope.namespace().unwrap_or("*"));
     let (place, namespace) = (scope.name(), scope.namespace());
-    until_allowed(&context, &wait, place, namespace, &PERMISSIONS).await;
-    scope.enqueue_all();
+    loop {
+        until_allowed(&context, &wait, place, namespace, &PERMISSIONS).await;
+        scope.enqueue_all();
+        // Not again and again where a refusal has another reason than a Role.
+        tokio::time::sleep(AGAIN).await;
+        scope.doubted().await;
+    }
 }
 
 /// Checks the permissions of the operator in its own namespace until it has them all.
@@ -141,8 +148,9 @@ async fn until_allowed(
             tracing::error!("missing {why}");
         }
         context.readiness.wait_for(wait, &why);
+        let again = if told.is_empty() { SOON } else { AGAIN };
         told = why;
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(again).await;
     }
     context.readiness.arrived(wait);
 }

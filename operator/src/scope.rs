@@ -12,6 +12,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{Config, WatchStreamExt, applier, watcher as watch};
 use stockpipe_crds::StockPipeline;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::child_kind::ChildKind;
@@ -36,6 +37,7 @@ pub struct Scope {
     namespace: Option<String>,
     queue: UnboundedSender<ObjectRef<Guarded>>,
     store: Store<Guarded>,
+    doubts: Arc<Notify>,
 }
 
 /// The parts of a scope that its tasks take over.
@@ -54,6 +56,7 @@ impl Scope {
             namespace,
             queue,
             store,
+            doubts: Arc::default(),
         };
         (scope, ScopeTasks { receiver, writer })
     }
@@ -86,6 +89,16 @@ impl Scope {
     pub fn enqueue(&self, pipeline: &PipelineRef) {
         // Nobody listens any more while the process ends.
         let _ = self.queue.unbounded_send(pipeline.to_object_ref());
+    }
+
+    /// Something was refused: the permissions must be checked again.
+    pub fn doubt(&self) {
+        self.doubts.notify_one();
+    }
+
+    /// Waits until something was refused.
+    pub async fn doubted(&self) {
+        self.doubts.notified().await;
     }
 
     /// Reconciles every pipeline soon.
@@ -229,10 +242,29 @@ impl Scope {
     }
 
     fn interrupted(&self, what: &str, error: &watcher::Error) {
+        let of_preflight = |kind: ChildKind| kind.as_str() == what;
+        let checked = what == "StockPipeline" || ChildKind::BUILT_IN.into_iter().any(of_preflight);
+        if checked && is_refusal(error) {
+            // The preflight says it once, of all that is missing.
+            tracing::debug!(scope = self.name(), "the watch of {what}s: {error}");
+            return self.doubt();
+        }
         tracing::warn!(
             scope = self.name(),
             "the watch of {what}s was interrupted, it goes on: {error}"
         );
+    }
+}
+
+/// Whether the API server answers that it is not allowed.
+fn is_refusal(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => status.code == 403,
+        WatchError(status) => status.code == 403,
+        _ => false,
     }
 }
 

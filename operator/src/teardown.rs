@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::controller::Action;
@@ -34,7 +35,7 @@ pub async fn run(
     pipeline: &PipelineRef,
     context: &Context,
 ) -> Result<Action, ApiError> {
-    if !finalizer::is_there(resource) {
+    if !finalizer::is_there(&resource.metadata) {
         return Ok(Action::await_change());
     }
     if namespace_is_terminating(context, &pipeline.namespace).await? {
@@ -125,6 +126,25 @@ pub async fn run(
     Ok(Action::requeue(LOOK))
 }
 
+/// Lets go of a pipeline that is being deleted and cannot be read: nobody knows
+/// any more what a teardown would delete.
+///
+/// # Errors
+/// A call that failed.
+pub async fn release_unreadable(meta: &ObjectMeta, context: &Context) -> Result<Action, ApiError> {
+    if meta.deletion_timestamp.is_some() && finalizer::is_there(meta) {
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        tracing::warn!(
+            namespace,
+            name,
+            "released without a teardown, because it cannot be read: what provision made may stay behind"
+        );
+        context.metrics.left_behind();
+        finalizer::set(context.client.clone(), meta, false).await?;
+    }
+    Ok(Action::await_change())
+}
+
 /// Lets go of a pipeline whose namespace is being deleted.
 ///
 /// # Errors
@@ -133,7 +153,7 @@ pub async fn release_with_namespace(
     resource: &StockPipeline,
     context: &Context,
 ) -> Result<Action, ApiError> {
-    if !finalizer::is_there(resource) {
+    if !finalizer::is_there(&resource.metadata) {
         return Ok(Action::await_change());
     }
     let why = "its namespace is being deleted, where no teardown can run";
@@ -177,7 +197,7 @@ async fn release(
             tell(resource, context, "TeardownGivenUp", &message).await?;
         }
     }
-    let version = finalizer::set(context.client.clone(), resource, false).await?;
+    let version = finalizer::set(context.client.clone(), &resource.metadata, false).await?;
     // Until the watch shows it, nothing is released, told and counted a second time.
     context.known.wrote(resource, version);
     Ok(Action::await_change())

@@ -98,12 +98,13 @@ impl Places {
     /// What `resource`, resolved as `pipeline`, writes to.
     #[must_use]
     pub fn of(resource: &StockPipeline, pipeline: &Pipeline) -> Self {
+        let namespace = resource.namespace().unwrap_or_default();
         let brokers: BTreeSet<String> = pipeline
             .kafka
             .bootstrap_servers
             .iter()
             .flat_map(|servers| servers.split(','))
-            .map(|server| server.trim().to_ascii_lowercase())
+            .map(|server| qualified(server.trim(), &namespace))
             .collect();
         Self {
             pipeline: PipelineRef::of(resource),
@@ -115,13 +116,14 @@ impl Places {
             topic: pipeline.kafka.topic.name.clone(),
             // Buckets of AWS are unique, those of emulators only within it.
             store: match &pipeline.aws.endpoints.s3 {
-                Endpoint::Url(url) => Some(url.clone()),
+                Endpoint::Url(url) => Some(qualified_url(url, &namespace)),
                 _ => None,
             },
             bucket: pipeline.lake.bucket.clone(),
             prefix: pipeline.lake.prefix.clone(),
             glue: match &pipeline.aws.endpoints.glue {
                 Endpoint::Unset => Endpoint::Aws,
+                Endpoint::Url(url) => Endpoint::Url(qualified_url(url, &namespace)),
                 other => other.clone(),
             },
             region: pipeline.aws.region.clone(),
@@ -174,6 +176,31 @@ pub fn not_taken<'a>(
     }
 }
 
+/// `host:port` as every namespace reads it: a name without a dot is a Service of
+/// the pipeline's own, and the cluster's suffix says nothing.
+fn qualified(address: &str, namespace: &str) -> String {
+    let address = address.to_ascii_lowercase();
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) => (host, format!(":{port}")),
+        None => (address.as_str(), String::new()),
+    };
+    let host = host.trim_end_matches('.');
+    let host = host.strip_suffix(".cluster.local").unwrap_or(host);
+    let host = host.strip_suffix(".svc").unwrap_or(host);
+    if host.contains(['.', '[']) || host == "localhost" {
+        format!("{host}{port}")
+    } else {
+        format!("{host}.{namespace}{port}")
+    }
+}
+
+fn qualified_url(url: &str, namespace: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let address = qualified(address, namespace);
+    format!("{scheme}://{address}/{path}")
+}
+
 /// Whether one prefix is, or lies within, the other.
 fn nested(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
@@ -219,6 +246,24 @@ mod tests {
             assert_eq!(found, reason_, "{spec}");
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn a_name_without_a_dot_is_a_service_of_the_pipelines_namespace() {
+        for (address, namespace, qualified_) in [
+            ("Kafka:9092", "a", "kafka.a:9092"),
+            ("kafka.b:9092", "a", "kafka.b:9092"),
+            ("kafka.b.svc:9092", "a", "kafka.b:9092"),
+            ("kafka.b.svc.cluster.local.:9092", "a", "kafka.b:9092"),
+            ("broker.example.com:9092", "a", "broker.example.com:9092"),
+            ("[fd00::1]:9092", "a", "[fd00::1]:9092"),
+            ("minio", "a", "minio.a"),
+        ] {
+            assert_eq!(qualified(address, namespace), qualified_);
+        }
+        let url = |url| qualified_url(url, "a");
+        assert_eq!(url("http://minio:9000"), "http://minio.a:9000/");
+        assert_eq!(url("https://s3.example.com/x"), "https://s3.example.com/x");
     }
 
     #[test]

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use crate::context::Context;
 use crate::secrets::{SecretError, Secrets};
-use crate::service::PATIENCE;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(10);
@@ -90,7 +89,7 @@ pub fn fingerprint(keys: &[SecretKey], secrets: &Secrets) -> Result<[u8; 32], Se
 }
 
 /// Waits until every secret is there, and says on `/status` which is not; its fingerprint, or `None` where shutdown
-/// came first. A role that ends by itself (`lasting` false) waits a minute.
+/// came first.
 ///
 /// # Errors
 /// The sentence that names the missing key, where the patience is at its end.
@@ -98,14 +97,16 @@ pub async fn wait(
     ctx: &Context,
     role: &str,
     keys: &[SecretKey],
-    lasting: bool,
+    patience: Option<Duration>,
 ) -> Result<Option<[u8; 32]>, SecretError> {
     let began = std::time::Instant::now();
     let mut told = None;
     loop {
         let error = match fingerprint(keys, &ctx.secrets) {
             Ok(fingerprint) => return Ok(Some(fingerprint)),
-            Err(error) if !lasting && began.elapsed() >= PATIENCE => return Err(error),
+            Err(error) if patience.is_some_and(|most| began.elapsed() >= most) => {
+                return Err(error);
+            }
             Err(error) => error.to_string(),
         };
         if told.as_ref() != Some(&error) {

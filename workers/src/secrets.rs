@@ -6,6 +6,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     directories: Vec<PathBuf>,
+    /// Whether Kubernetes puts them there.
+    mounted: bool,
 }
 
 /// A secret value. `Debug` and `Display` never show it.
@@ -30,14 +32,14 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// No directory has it.
-    #[error("secret `{secret}` has no key `{key}`: put the value into {expected}")]
+    #[error("secret `{secret}` has no key `{key}`: {remedy}")]
     Missing {
         /// Name of the secret.
         secret: String,
         /// Key within it.
         key: String,
-        /// The file that would hold it.
-        expected: String,
+        /// Where the value would be.
+        remedy: String,
     },
     /// It is there but cannot be read.
     #[error("secret `{secret}`, key `{key}`: cannot read {path}: {source}")]
@@ -59,22 +61,37 @@ impl Secrets {
     pub fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             directories: directories.into_iter().collect(),
+            mounted: false,
         }
+    }
+
+    /// Whether Kubernetes puts them there: then nobody can write a file, but the Secret.
+    #[must_use]
+    pub fn mounted(self, mounted: bool) -> Self {
+        Self { mounted, ..self }
     }
 
     /// The value of `key` in `secret`, without a trailing newline.
     ///
     /// # Errors
-    /// A sentence that names the file that would hold it, where no directory has it.
+    /// A sentence that names the file or the Secret that would hold it, where no directory has it.
     pub fn read(&self, secret: &str, key: &str) -> Result<Secret, SecretError> {
         self.find(secret, key)?.ok_or_else(|| SecretError::Missing {
             secret: secret.to_owned(),
             key: key.to_owned(),
-            expected: self.directories.first().map_or_else(
-                || format!("<secrets>/{secret}/{key}"),
-                |d| d.join(secret).join(key).display().to_string(),
-            ),
+            remedy: self.remedy(secret, key),
         })
+    }
+
+    fn remedy(&self, secret: &str, key: &str) -> String {
+        if self.mounted {
+            return format!("write it into the Secret `{secret}` of the pipeline's namespace");
+        }
+        let expected = self.directories.first().map_or_else(
+            || format!("<secrets>/{secret}/{key}"),
+            |d| d.join(secret).join(key).display().to_string(),
+        );
+        format!("put the value into {expected}")
     }
 
     /// Like [`read`](Self::read), but `None` where no directory has it.
@@ -122,6 +139,11 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .ends_with("/s/other")
+        );
+        let told = secrets.mounted(true).read("s", "other").unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            "secret `s` has no key `other`: write it into the Secret `s` of the pipeline's namespace"
         );
     }
 

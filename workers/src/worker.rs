@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::secrets::Secrets;
-use crate::service::ServiceError;
+use crate::service::{PATIENCE, ServiceError};
 use crate::status::StatusBoard;
 use crate::{
     analyze, crawl, failpoint, land, produce, provision, report, rotation, status, teardown,
@@ -121,9 +121,10 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     let cluster_id = cluster_id(&resource).ok_or_else(|| {
         format!("{name}: metadata.annotations has no `{CLUSTER_ID}`: write the identity of the cluster there")
     })?;
+    let in_a_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let context = Context {
         pipeline: Arc::new(pipeline),
-        secrets: Secrets::new([invocation.secrets.clone()]),
+        secrets: Secrets::new([invocation.secrets.clone()]).mounted(in_a_pod),
         cluster_id,
         base_dir: invocation
             .pipeline
@@ -141,7 +142,9 @@ async fn run(invocation: Invocation) -> Result<(), RoleError> {
     ));
     let lasting = matches!(invocation.role.as_str(), "produce" | "land" | "analyze");
     let keys = rotation::keys(&context.pipeline, &invocation.role);
-    let Some(known) = rotation::wait(&context, &invocation.role, &keys, lasting).await? else {
+    // A provision Job has a deadline of its own, and each of its pods that ends counts as a failure.
+    let patience = (!lasting && invocation.role != "provision").then_some(PATIENCE);
+    let Some(known) = rotation::wait(&context, &invocation.role, &keys, patience).await? else {
         // A Job whose pod is stopped must not count as done.
         return if lasting {
             Ok(())

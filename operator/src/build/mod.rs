@@ -16,6 +16,8 @@ pub mod role_file;
 pub mod run_job;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod stable;
 pub mod service_account;
 pub mod services;
 pub mod task;

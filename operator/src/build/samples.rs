@@ -22,6 +22,11 @@ impl Sample {
         Self::of(stockpipe_crds::load(text, "everything.yaml").unwrap())
     }
 
+    /// A pipeline as people write it.
+    pub(crate) fn written(text: &str) -> Self {
+        Self::of(stockpipe_crds::load(text, "pipeline.yaml").unwrap())
+    }
+
     fn of(mut resource: StockPipeline) -> Self {
         resource.metadata.uid = Some("uid-1".into());
         resource.metadata.generation = Some(1);

@@ -210,28 +210,26 @@ fn provisioned(seen: &Observation<'_>) -> Verdict {
     };
     match &seen.provision {
         Progress::Done { .. } => Verdict::yes("Provisioned", "topic, bucket and table are there"),
-        Progress::Failed { .. } => Verdict::no(
-            "ProvisionFailed",
-            words().unwrap_or_else(|| {
+        Progress::Failed { .. } => {
+            let why = words().unwrap_or_else(|| {
                 let job = seen.children.jobs().find(|(child, _)| child.name == wanted);
                 let why = job.map_or("", |(_, JobDetail { message, .. })| message.as_str());
                 format!("Job {wanted} gave up: {why}")
-            }),
-        ),
+            });
+            let next = "it is tried again within ten minutes, or at once with the annotation stockpipe.dev/provision-now";
+            Verdict::no("ProvisionFailed", format!("{why}; {next}"))
+        }
         Progress::Running | Progress::None => {
+            // Once a try has failed its words stay until the next one has ended: between two tries there is no pod.
+            if let Some(words) = words() {
+                return Verdict::no("ProvisionRetrying", words);
+            }
             if let Some(trouble) = seen.reports.trouble("Provisioned") {
                 return Verdict::no(trouble.reason.clone(), quote(&trouble.message));
             }
-            match words() {
-                Some(words) => Verdict::no("ProvisionRetrying", words),
-                None => Verdict::no(
-                    "Provisioning",
-                    pod_trouble(seen, Role::Provision).map_or_else(
-                        || "topic, bucket and table are being made".to_owned(),
-                        |(_, why)| why,
-                    ),
-                ),
-            }
+            let why = pod_trouble(seen, Role::Provision).map(|(_, why)| why);
+            let being_made = || "topic, bucket and table are being made".to_owned();
+            Verdict::no("Provisioning", why.unwrap_or_else(being_made))
         }
     }
 }

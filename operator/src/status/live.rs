@@ -1,6 +1,8 @@
 //! Numbers that change all the time, rounded so that they seldom do, and
 //! written at most once a minute.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use stockpipe_crds::status::StockPipelineStatus;
 
@@ -22,19 +24,19 @@ pub struct LiveNumbers {
     pub watermark: Option<String>,
     /// Delay from ingestion to landing, as 20s.
     pub freshness: Option<String>,
-    /// While no tick is made, as where the market is closed: records that may
-    /// wait in spite of that, which are heartbeats.
+    /// Where the market is closed and no tick is made: records that may wait in
+    /// spite of that, which are heartbeats.
     pub heartbeats: Option<i64>,
 }
 
-/// Heartbeats of one partition that wait for a file to be closed and published,
-/// at most: one each second.
-const WAITING_HEARTBEATS: usize = 120;
+/// From closing a file to its being published, and the reports that tell of it.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(60);
 
 impl LiveNumbers {
-    /// The numbers of these reports, of a topic with so many partitions.
+    /// The numbers of these reports, of a topic with so many partitions. Where
+    /// the market is closed, `closed` is the age at which a file is closed.
     #[must_use]
-    pub fn of(reports: &WorkerReports, partitions: i32) -> Self {
+    pub fn of(reports: &WorkerReports, partitions: i32, closed: Option<Duration>) -> Self {
         let mut producers = reports.producers().peekable();
         let rate = producers
             .peek()
@@ -54,6 +56,10 @@ impl LiveNumbers {
                     .min()
             })
             .flatten();
+        let heartbeats = closed.filter(|_| rate == Some(0)).map(|roll_age| {
+            let waiting = (roll_age + PUBLISHED_WITHIN).as_secs();
+            i64::try_from(waiting.saturating_mul(known.len() as u64)).unwrap_or(i64::MAX)
+        });
         let freshness = reports
             .landers()
             .filter_map(|lander| lander.freshness_ms)
@@ -63,12 +69,11 @@ impl LiveNumbers {
             lag: lag
                 .map(|lag: i64| i64::try_from(one_digit(lag.unsigned_abs())).unwrap_or(i64::MAX)),
             watermark: watermark.and_then(|at| {
-                let unit = if rate == Some(0) { HOUR } else { MINUTE };
+                let unit = if heartbeats.is_some() { HOUR } else { MINUTE };
                 whole(at, unit)
             }),
             freshness: freshness.map(|ms| format!("{}s", one_digit(ms.div_ceil(1_000)))),
-            heartbeats: (rate == Some(0))
-                .then(|| i64::try_from(known.len() * WAITING_HEARTBEATS).unwrap_or(i64::MAX)),
+            heartbeats,
         }
     }
 
@@ -97,7 +102,10 @@ impl LiveNumbers {
             if !(of_heartbeats(self.lag) && of_heartbeats(consumer.lag)) {
                 consumer.lag = self.lag.or(consumer.lag);
             }
-            consumer.watermark = self.watermark.or(consumer.watermark.take());
+            // The hour that began before the close is no step back. Both are RFC 3339 in UTC.
+            if self.heartbeats.is_none() || self.watermark > consumer.watermark {
+                consumer.watermark = self.watermark.or(consumer.watermark.take());
+            }
             if self.heartbeats.is_none() || consumer.freshness.is_none() {
                 consumer.freshness = self.freshness.or(consumer.freshness.take());
             }
@@ -258,7 +266,7 @@ mod tests {
     fn numbers_are_known_when_every_partition_is() {
         let all = reports(vec![producer(51_234), lander(&[(0, 700, 1), (1, 123, 1)])]);
         assert_eq!(
-            LiveNumbers::of(&all, 2),
+            LiveNumbers::of(&all, 2, None),
             LiveNumbers {
                 rate: Some("50k/s".into()),
                 lag: Some(800),
@@ -267,10 +275,10 @@ mod tests {
                 heartbeats: None,
             }
         );
-        let partial = LiveNumbers::of(&all, 3);
+        let partial = LiveNumbers::of(&all, 3, None);
         assert_eq!((partial.lag, partial.watermark), (None, None));
         assert_eq!(
-            LiveNumbers::of(&WorkerReports::default(), 3),
+            LiveNumbers::of(&WorkerReports::default(), 3, None),
             LiveNumbers::default()
         );
     }
@@ -289,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_closed_market_is_written_once_an_hour() {
-        let closed = |lag, watermark: &str| {
+        let roll_age = Duration::from_secs(300);
+        let numbers = |rate, lag, watermark: &str, closed| {
             let mut lander = lander(&[(0, lag, 1), (1, lag, 1)]);
             if let RoleStatus::Land(land) = &mut lander.role {
                 for partition in &mut land.partitions {
@@ -297,24 +306,39 @@ mod tests {
                 }
                 land.freshness_ms = Some(u64::try_from(lag).unwrap() * 1_000);
             }
-            LiveNumbers::of(&reports(vec![producer(0), lander]), 2)
+            LiveNumbers::of(&reports(vec![producer(rate), lander]), 2, closed)
         };
+        let closed = |lag, watermark| numbers(0, lag, watermark, Some(roll_age));
         let mut written = status(Phase::Running, 5_000);
-        closed(40, "2026-11-20T22:10:00Z").write(&mut written, false);
-        let consumer = written.consumer.clone().unwrap();
-        assert_eq!(consumer.lag, Some(80));
-        assert_eq!(consumer.watermark.as_deref(), Some("2026-11-20T22:00:00Z"));
+        let open = numbers(700, 4_000, "2026-11-20T21:04:30Z", None);
+        open.write(&mut written, false);
+        let watermark = |status: &StockPipelineStatus| {
+            let consumer = status.consumer.clone().unwrap();
+            consumer.watermark.unwrap()
+        };
+        // The last minute of the session is not taken back to its hour.
+        closed(40, "2026-11-20T21:04:59Z").write(&mut written, false);
+        assert_eq!(watermark(&written), "2026-11-20T21:04:00Z");
+        assert_eq!(written.consumer.clone().unwrap().lag, Some(80));
         let first = written.clone();
-        for (lag, watermark) in [(9, "2026-11-20T22:11:00Z"), (60, "2026-11-20T22:59:59Z")] {
-            closed(lag, watermark).write(&mut written, false);
-            assert_eq!(written, first, "{lag} at {watermark}");
+        for (lag, at) in [(9, "2026-11-20T21:06:00Z"), (340, "2026-11-20T21:59:59Z")] {
+            closed(lag, at).write(&mut written, false);
+            assert_eq!(written, first, "{lag} at {at}");
         }
-        closed(40, "2026-11-20T23:00:00Z").write(&mut written, false);
-        assert_ne!(written, first);
-        // More than heartbeats waits: that is news.
-        let first = written.clone();
-        closed(400, "2026-11-20T23:00:00Z").write(&mut written, false);
-        assert_ne!(written, first);
+        closed(40, "2026-11-20T22:03:00Z").write(&mut written, false);
+        assert_eq!(watermark(&written), "2026-11-20T22:00:00Z");
+        // More than heartbeats waits, or ticks come where none should: that is news.
+        for news in [
+            closed(400, "2026-11-20T22:03:00Z"),
+            numbers(3, 40, "2026-11-20T22:04:00Z", Some(roll_age)),
+            // A quiet minute of an open market.
+            numbers(0, 40, "2026-11-20T22:04:00Z", None),
+        ] {
+            let before = written.clone();
+            news.write(&mut written, false);
+            assert_ne!(written, before);
+        }
+        assert_eq!(watermark(&written), "2026-11-20T22:04:00Z");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod runs;
 mod write;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use stockpipe_crds::StockPipeline;
@@ -65,6 +66,8 @@ pub struct Observation<'a> {
     pub landers: i32,
     /// Why there are none, where the calendar says so.
     pub outside_session: bool,
+    /// Where the market is closed: the age at which a file is closed.
+    pub closed: Option<Duration>,
     /// What the autoscaler changed just now.
     pub scale: Option<ScaleStatus>,
     /// Cluster that the workers say they are of.
@@ -125,7 +128,7 @@ pub fn compute(seen: &Observation<'_>) -> StockPipelineStatus {
     let crawler = seen.resource.spec.catalog.crawler.as_ref();
     let catalog =
         crawler.and_then(|_| runs::fold_crawl(last.catalog.as_ref(), seen.children, &seen.settled));
-    let live = LiveNumbers::of(seen.reports, seen.partitions);
+    let live = LiveNumbers::of(seen.reports, seen.partitions, seen.closed);
     let consumer = last.consumer.unwrap_or_default();
     let scale = seen.scale.clone().or(consumer.last_scale.clone());
     let scales = seen.resource.spec.consumer.autoscaling.is_some();

@@ -135,6 +135,7 @@ impl State {
             monitoring: self.monitoring,
             landers: self.landers,
             outside_session: self.outside_session,
+            closed: None,
             scale: self.scale.clone(),
             cluster_id: "c1",
             workers: None,

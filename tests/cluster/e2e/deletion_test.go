@@ -134,18 +134,19 @@ func (b *bed) noChildren(t *testing.T, p *unstructured.Unstructured) {
 func deletionKeepsItsWord(t *testing.T, b *bed) {
 	t.Run("with Retain a pipeline of the same name goes on where the first one ended", func(t *testing.T) {
 		retains := everything(t, func(*unstructured.Unstructured) {})
-		p := b.start(t, "kept", retains)
-		before := b.sound(t, p)
-		b.holds(t, p, "while it runs")
-		b.end(t, p, metav1.DeletePropagationBackground)
-		b.noChildren(t, p)
-		b.holds(t, p, "after its deletion")
-		p = b.start(t, "kept", retains)
-		after := b.sound(t, p)
-		if after.Sequences.Rows <= before.Sequences.Rows {
-			t.Errorf("%d rows before it was deleted and %d after it was made again", before.Sequences.Rows, after.Sequences.Rows)
+		rows := int64(0)
+		for _, how := range []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground} {
+			p := b.start(t, "kept", retains)
+			found := b.sound(t, p).Sequences.Rows
+			if found <= rows {
+				t.Errorf("%d rows before it was deleted and %d after it was made again", rows, found)
+			}
+			rows = found
+			b.holds(t, p, "while it runs")
+			b.end(t, p, how)
+			b.noChildren(t, p)
+			b.holds(t, p, "after its deletion: "+string(how))
 		}
-		b.end(t, p, metav1.DeletePropagationBackground)
 	})
 	for _, how := range []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground} {
 		t.Run("with Delete nothing of it stays: "+string(how), func(t *testing.T) {

@@ -50,9 +50,9 @@ const (
 	ofOneKind   = "is of an immutable kind; make a pipeline of another name instead"
 )
 
-// whole are the types of Kubernetes within a template, which go into the pod as they are: that one of their fields is
-// read says that all are. Their schema is Kubernetes' own.
-var whole = []string{"template.affinity", "template.tolerations", "template.topologySpread"}
+// whole are types that go to their reader as they are: that one of their fields is read says that all are. Those within
+// a template are Kubernetes' own.
+var whole = []string{"template.affinity", "template.tolerations", "template.topologySpread", "live.feed.messages"}
 
 // accounts are service accounts of a pipeline.
 func accounts(names ...string) []string {
@@ -112,7 +112,7 @@ func ofSimulated(monitored bool) []field {
 		{path: "source.simulated.disorder.late", value: "0.1%", touches: ofMarket},
 		{path: "source.simulated.disorder.corrections", value: "0.1%", touches: ofMarket},
 		{path: "source.replay.uri", at: "source", value: map[string]any{"replay": replay()}, refused: ofOneKind},
-		{path: "source.live", at: "source", value: map[string]any{"live": map[string]any{"preset": "coinbase"}}, refused: ofOneKind},
+		{path: "source.live.preset", at: "source", value: map[string]any{"live": map[string]any{"preset": "coinbase"}}, refused: ofOneKind},
 		{path: "kafka.bootstrapServers", value: cloudHost + ":9092", touches: everybody},
 		{path: "kafka.groupProtocol", value: "consumer", touches: onlyLand},
 		{path: "kafka.authentication", value: map[string]any{"type": "Plain"}, refused: unsupported},
@@ -290,6 +290,55 @@ func ofReplay() []field {
 	return rows
 }
 
+// feed is a live source that nobody answers.
+func feed() map[string]any {
+	return map[string]any{
+		"url": "wss://feed.example.com/v1?key={{secret:key}}", "credentialsSecretRef": map[string]any{"name": "feed"}, "channels": []any{"Trades"},
+		"staleAfter": "20s", "reconnectAfter": "10h",
+		"feed": map[string]any{
+			"login": "{{secret:key}}", "subscribe": []any{map[string]any{"text": "{{symbols}}", "channel": "Trades"}},
+			"ping": map[string]any{"text": "ping", "every": "20s"}, "timeFormat": "Milliseconds", "gaps": "Exact",
+			"messages": []any{message("/p")},
+		},
+	}
+}
+
+func message(price string) map[string]any {
+	return map[string]any{
+		"when": []any{map[string]any{"path": "/type", "equals": []any{"trade"}}}, "is": "Trade",
+		"symbol": "/s", "time": "/t", "price": price, "size": "/v", "sourceSeq": "/n",
+	}
+}
+
+func ofLive() []field {
+	const of = "source.live."
+	preset := map[string]any{"preset": "coinbase"}
+	rows := []field{
+		{path: of + "preset", at: "source.live", value: preset},
+		{path: of + "url", value: "wss://feed.example.com/v2"},
+		{path: of + "credentialsSecretRef.name", value: "another"},
+		{path: of + "channels", value: []any{"Trades", "Quotes"}},
+		{path: of + "staleAfter", value: "30s"},
+		{path: of + "reconnectAfter", value: "9h"},
+		{path: of + "feed.gaps", value: "None"},
+		{path: of + "feed.heartbeats", value: true},
+		{path: of + "feed.login", value: "{{secret:other}}"},
+		{path: of + "feed.lowerCase", value: true},
+		{path: of + "feed.symbolsPerText", value: int64(5)},
+		{path: of + "feed.tapeConditions", value: true},
+		{path: of + "feed.timeFormat", value: "Seconds"},
+		{path: of + "feed.ping.every", value: "30s"},
+		{path: of + "feed.ping.text", value: "are you there"},
+		{path: of + "feed.subscribe[].channel", value: "Quotes"},
+		{path: of + "feed.subscribe[].text", value: "all of {{symbols}}"},
+		{path: of + "feed.messages", value: []any{message("/price")}},
+	}
+	for i := range rows {
+		rows[i].touches = ofMarket
+	}
+	return rows
+}
+
 func renamed() map[string]any {
 	r := question("SELECT 1")[0].(map[string]any)
 	r["name"] = "renamed"
@@ -423,7 +472,7 @@ func (b *bed) update(t *testing.T, p *unstructured.Unstructured, spec map[string
 
 // TestEveryFieldHasARow holds the rows to the definition; no cluster is needed for it.
 func TestEveryFieldHasARow(t *testing.T) {
-	rows := slices.Concat(ofSimulated(true), ofReplay())
+	rows := slices.Concat(ofSimulated(true), ofReplay(), ofLive())
 	for _, s := range whileItRuns() {
 		rows = append(rows, field{path: s.field, touches: s.touches})
 	}
@@ -449,7 +498,7 @@ func (row field) covers(leaf string) bool {
 	return below && (row.refused == unsupported || row.refused == ofOneKind || slices.ContainsFunc(whole, func(of string) bool { return strings.HasSuffix(row.path, of) }))
 }
 
-// everyFieldInTurn changes each field of two suspended pipelines and looks at their children.
+// everyFieldInTurn changes each field of three suspended pipelines and looks at their children.
 func everyFieldInTurn(t *testing.T, b *bed) {
 	var changing sync.WaitGroup
 	changing.Go(func() {
@@ -463,6 +512,15 @@ func everyFieldInTurn(t *testing.T, b *bed) {
 				set(t, o, question("SELECT 1"), "spec", "reports")
 				set(t, o, true, "spec", "suspend")
 				set(t, o, map[string]any{"replay": replay()}, "spec", "source")
+			})
+		})
+	})
+	changing.Go(func() {
+		t.Run("of a live feed", func(t *testing.T) {
+			b.inTurn(t, "feeds", ofLive(), func(o *unstructured.Unstructured) {
+				set(t, o, question("SELECT 1"), "spec", "reports")
+				set(t, o, true, "spec", "suspend")
+				set(t, o, map[string]any{"live": feed()}, "spec", "source")
 			})
 		})
 	})

@@ -168,6 +168,10 @@ func (b *bed) refused(t *testing.T, install, user string) (requests int) {
 		}
 		t.Errorf("%s was refused: %s %s: %s", user, e.Verb, e.RequestURI, e.ResponseStatus.Message)
 	}
+	// A look now and then, and no loop.
+	if ending > 100 {
+		t.Errorf("the install in %s went on asking, and was refused %d times as its namespace, or it, was being taken away", install, ending)
+	}
 	if ending > 0 {
 		note("requests of the install in %s that were refused as its namespace, or it, was being taken away: %d", install, ending)
 	}

@@ -87,6 +87,8 @@ pub async fn run(ctx: &Context) -> Result<(), ServiceError> {
 
 async fn run_for(ctx: &Context, patience: Duration) -> Result<(), ServiceError> {
     let nothing_yet = RoleStatus::Provision(ProvisionStatus::default());
+    // Whatever it has waited for before, it does not any more.
+    ctx.show(WorkerState::Running, Vec::new(), nothing_yet.clone());
     let status = patiently(ctx, patience, &nothing_yet, async || provision(ctx).await).await?;
     ctx.show(WorkerState::Done, Vec::new(), RoleStatus::Provision(status));
     Ok(())
