@@ -18,11 +18,18 @@ pub trait JsonService: Send + Sync + 'static {
     async fn handle(&self, op: &str, body: Value) -> Result<Value, AwsError>;
 }
 
+/// The code of an answer to a full disk. AWS has none, for it is never full; this one is WebDAV's (RFC 4918), and its
+/// status 507 is not tried again by SDKs.
+pub(crate) const NO_SPACE_CODE: &str = "InsufficientStorage";
+/// What S3, Glue and Athena say of it.
+pub(crate) const NO_SPACE: &str =
+    "The disk that holds the data directory is full: make room there and try again.";
+
 /// An error with an AWS code, answered as `{"__type": code, "message": …}`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct AwsError {
-    /// HTTP status, 400, 403, 413 or 500.
+    /// HTTP status, 400, 403, 413, 500 or 507.
     pub status: u16,
     /// AWS exception name, for instance `EntityNotFoundException`.
     pub code: &'static str,
@@ -48,6 +55,11 @@ impl AwsError {
             code,
             message: message.into(),
         }
+    }
+
+    /// A disk that is full.
+    pub fn no_space() -> Self {
+        Self::with_status(507, NO_SPACE_CODE, NO_SPACE)
     }
 
     /// An operation that this service does not have, or does not have yet.

@@ -11,6 +11,7 @@ pub mod glue;
 pub mod live;
 pub mod progress;
 pub mod quickstart;
+mod record_file;
 pub mod s3;
 pub mod scheduler;
 mod seldom;

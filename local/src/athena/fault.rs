@@ -37,6 +37,14 @@ impl Fault {
         }
     }
 
+    /// A disk that is full while a statement did `doing`. Trying again helps once there is room.
+    pub(super) fn no_space(doing: &str) -> Self {
+        Self::system(format!(
+            "the disk that holds the data directory is full, so that the query could not {doing}: make room there, and \
+             run it again"
+        ))
+    }
+
     /// A statement that Athena takes and this engine does not.
     pub(super) fn unsupported(what: impl std::fmt::Display) -> Self {
         Self::user(
@@ -83,6 +91,9 @@ impl From<DataFusionError> for Fault {
         if let Some(fault) = Self::quoted(&error.to_string()) {
             return fault;
         }
+        if is_full_disk(&error.to_string()) {
+            return Self::no_space("put aside what does not fit into its memory");
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::user(
                 "EXCEEDED_LOCAL_MEMORY_LIMIT",
@@ -128,6 +139,14 @@ impl From<DataFusionError> for Fault {
             other => Self::system(first_sentence(&other.message())),
         }
     }
+}
+
+/// Whether an error is of a disk without room (or of a user whose quota is used up): the layers between keep no more of
+/// it than its text, which ends with the system's number.
+fn is_full_disk(text: &str) -> bool {
+    [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT]
+        .iter()
+        .any(|errno| text.contains(&format!("(os error {})", errno.raw_os_error())))
 }
 
 /// The [`Fault`] inside an error, however deep it was wrapped.
@@ -271,6 +290,26 @@ mod tests {
             fault.clone().through_planning()
         ));
         assert_eq!(Fault::from(planned), fault);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let full = || std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let arrow = |e: std::io::Error| arrow::error::ArrowError::IoError(e.to_string(), e);
+        for error in [
+            DataFusionError::IoError(full()),
+            DataFusionError::from(arrow(full())),
+            DataFusionError::from(arrow(full())).context("while spilling"),
+            DataFusionError::Execution(format!("cannot spill: {}", full())),
+        ] {
+            let fault = Fault::from(error);
+            assert_eq!(fault.category, Category::System);
+            assert_eq!(
+                fault.message,
+                "GENERIC_INTERNAL_ERROR: the disk that holds the data directory is full, so that the query could not \
+                 put aside what does not fit into its memory: make room there, and run it again"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::OpenError;
 use super::results::Layout;
 use super::types::ColumnInfo;
 use crate::aws_json::AwsError;
+use crate::record_file::RecordFile;
 
 const WORKGROUPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("workgroups");
 const EXECUTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("executions");
@@ -111,7 +112,7 @@ pub(super) struct Execution {
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Records {
-    db: Database,
+    file: RecordFile,
 }
 
 fn broken(e: impl std::fmt::Display) -> AwsError {
@@ -136,8 +137,8 @@ impl Records {
             reason,
         };
         std::fs::create_dir_all(dir).map_err(|e| unusable(e.to_string()))?;
-        let db = Database::create(&path).map_err(|e| unusable(e.to_string()))?;
-        let records = Self { db };
+        let file = RecordFile::open(&path).map_err(|e| unusable(e.to_string()))?;
+        let records = Self { file };
         records
             .prepare(primary, now)
             .map_err(|e| unusable(e.message))?;
@@ -145,7 +146,7 @@ impl Records {
     }
 
     fn prepare(&self, primary: &WorkGroup, now: i64) -> Result<(), AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write_an_end()?;
         {
             txn.open_table(ORDER).map_err(broken)?;
             txn.open_table(TOKENS).map_err(broken)?;
@@ -182,14 +183,14 @@ impl Records {
     }
 
     pub(super) fn workgroup(&self, name: &str) -> Result<Option<WorkGroup>, AwsError> {
-        let txn = self.db.begin_read().map_err(broken)?;
+        let txn = self.file.read()?;
         let table = txn.open_table(WORKGROUPS).map_err(broken)?;
         let found = table.get(name).map_err(broken)?;
         found.map(|v| decode(v.value())).transpose()
     }
 
     pub(super) fn workgroups(&self) -> Result<Vec<WorkGroup>, AwsError> {
-        let txn = self.db.begin_read().map_err(broken)?;
+        let txn = self.file.read()?;
         let table = txn.open_table(WORKGROUPS).map_err(broken)?;
         table
             .iter()
@@ -199,7 +200,7 @@ impl Records {
     }
 
     pub(super) fn put_workgroup(&self, workgroup: &WorkGroup) -> Result<(), AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write()?;
         txn.open_table(WORKGROUPS)
             .map_err(broken)?
             .insert(workgroup.name.as_str(), encode(workgroup).as_slice())
@@ -210,7 +211,7 @@ impl Records {
     /// Deletes a workgroup; with `recursive` its executions, too. Returns
     /// false, changing nothing, when it has executions and is not recursive.
     pub(super) fn delete_workgroup(&self, name: &str, recursive: bool) -> Result<bool, AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write()?;
         {
             let mut order = txn.open_table(ORDER).map_err(broken)?;
             let ids: Vec<String> = order
@@ -247,7 +248,7 @@ impl Records {
         execution: &Execution,
         token: Option<&str>,
     ) -> Result<Option<Execution>, AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write()?;
         {
             let mut executions = txn.open_table(EXECUTIONS).map_err(broken)?;
             if let Some(token) = token {
@@ -284,7 +285,7 @@ impl Records {
     }
 
     pub(super) fn execution(&self, id: &str) -> Result<Option<Execution>, AwsError> {
-        let txn = self.db.begin_read().map_err(broken)?;
+        let txn = self.file.read()?;
         let table = txn.open_table(EXECUTIONS).map_err(broken)?;
         let found = table.get(id).map_err(broken)?;
         found.map(|v| decode(v.value())).transpose()
@@ -296,7 +297,7 @@ impl Records {
         id: &str,
         change: impl FnOnce(&mut Execution),
     ) -> Result<Option<Execution>, AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write_an_end()?;
         let changed = {
             let mut table = txn.open_table(EXECUTIONS).map_err(broken)?;
             let found: Option<Execution> = {
@@ -326,7 +327,7 @@ impl Records {
         before: u64,
         count: usize,
     ) -> Result<(Vec<String>, Option<u64>), AwsError> {
-        let txn = self.db.begin_read().map_err(broken)?;
+        let txn = self.file.read()?;
         let order = txn.open_table(ORDER).map_err(broken)?;
         let mut ids = Vec::new();
         let mut last = 0;

@@ -6,12 +6,14 @@
 //! result is ever held whole.
 
 use arrow::array::RecordBatch;
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::objects::{Location, read_range, sentence};
 use super::render;
 use super::types::ColumnInfo;
+use crate::aws_json::NO_SPACE_CODE;
 
 /// Size of an upload's part; the least that S3 takes is 5 MiB.
 const PART: usize = 8 << 20;
@@ -47,11 +49,15 @@ impl Upload {
     }
 
     fn failed(&self, error: impl Into<aws_sdk_s3::Error>) -> Fault {
+        let error = error.into();
+        if error.code() == Some(NO_SPACE_CODE) {
+            return Fault::no_space("write its result");
+        }
         Fault::system(format!(
             "s3://{}/{} could not be written: {}",
             self.bucket,
             self.key,
-            sentence(&error.into())
+            sentence(&error)
         ))
     }
 

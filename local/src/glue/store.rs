@@ -4,11 +4,12 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, TableDefinition, WriteTransaction};
 use serde_json::{Map, Value, json};
 
 use super::OpenError;
 use crate::aws_json::AwsError;
+use crate::record_file::RecordFile;
 
 /// Database name → its record.
 pub(super) const DATABASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("databases");
@@ -28,7 +29,7 @@ pub(super) const CRAWLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefiniti
 /// One open catalog file.
 #[derive(Debug)]
 pub(super) struct Store {
-    db: Database,
+    file: RecordFile,
 }
 
 impl Store {
@@ -39,19 +40,20 @@ impl Store {
             reason,
         };
         std::fs::create_dir_all(dir).map_err(|e| unusable(e.to_string()))?;
-        let db = Database::create(&path).map_err(|e| unusable(e.to_string()))?;
-        let store = Self { db };
-        store
-            .write(|txn| {
-                txn.open_table(DATABASES).map_err(broken)?;
-                txn.open_table(TABLES).map_err(broken)?;
-                txn.open_table(VERSIONS).map_err(broken)?;
-                txn.open_table(PARTITIONS).map_err(broken)?;
-                txn.open_table(CRAWLERS).map_err(broken)?;
-                txn.open_table(CRAWLS).map_err(broken)?;
-                Ok(())
-            })
-            .map_err(|e| unusable(e.message))?;
+        let file = RecordFile::open(&path).map_err(|e| unusable(e.to_string()))?;
+        let store = Self { file };
+        // A full disk does not keep what is there from being read.
+        let prepared = || -> Result<(), AwsError> {
+            let txn = store.file.write_an_end()?;
+            txn.open_table(DATABASES).map_err(broken)?;
+            txn.open_table(TABLES).map_err(broken)?;
+            txn.open_table(VERSIONS).map_err(broken)?;
+            txn.open_table(PARTITIONS).map_err(broken)?;
+            txn.open_table(CRAWLERS).map_err(broken)?;
+            txn.open_table(CRAWLS).map_err(broken)?;
+            txn.commit().map_err(broken)
+        };
+        prepared().map_err(|e| unusable(e.message))?;
         Ok(store)
     }
 
@@ -60,7 +62,7 @@ impl Store {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, AwsError>,
     ) -> Result<T, AwsError> {
-        read(&self.db.begin_read().map_err(broken)?)
+        read(&self.file.read()?)
     }
 
     /// Runs `write` as one durable transaction; its error changes nothing.
@@ -68,7 +70,7 @@ impl Store {
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<T, AwsError>,
     ) -> Result<T, AwsError> {
-        let txn = self.db.begin_write().map_err(broken)?;
+        let txn = self.file.write()?;
         let answer = write(&txn)?;
         txn.commit().map_err(broken)?;
         Ok(answer)

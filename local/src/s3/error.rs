@@ -4,11 +4,8 @@ use std::io;
 
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
+use crate::aws_json::{NO_SPACE, NO_SPACE_CODE};
 use crate::seldom::Seldom;
-
-/// The code of an answer to a full disk. AWS has none, for it is never full;
-/// this one is WebDAV's (RFC 4918), and its status 507 is not retried by SDKs.
-pub(super) const NO_SPACE_CODE: &str = "InsufficientStorage";
 
 pub(super) fn no_such_bucket(bucket: &str) -> S3Error {
     s3_error!(
@@ -37,10 +34,7 @@ pub(super) fn no_space() -> S3Error {
             "the disk that holds the data directory is full: writes to S3 are refused until there is room"
         );
     }
-    let mut error = S3Error::with_message(
-        S3ErrorCode::Custom(NO_SPACE_CODE.into()),
-        "The disk that holds the data directory is full.",
-    );
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(NO_SPACE_CODE.into()), NO_SPACE);
     error.set_status_code(http::StatusCode::INSUFFICIENT_STORAGE);
     error
 }

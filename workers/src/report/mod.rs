@@ -591,10 +591,16 @@ where
     Fut: Future<Output = Result<T, ReportError>>,
 {
     let began = std::time::Instant::now();
+    let mut told = String::new();
     loop {
         match call().await {
             Err(error) if error.is_outage() && began.elapsed() < PATIENCE => {
-                tracing::warn!(%error, "trying again");
+                let why = error.to_string();
+                // Once, not each second.
+                if why != told {
+                    tracing::warn!(error = why, "trying again for five minutes");
+                    told = why;
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             ended => return ended,

@@ -1,7 +1,6 @@
 //! The thread that writes to the index.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 
 use redb::Database;
@@ -9,15 +8,12 @@ use s3s::{S3Error, S3Result};
 use tokio::sync::oneshot;
 
 use super::{Change, Failure, Tables};
+use crate::record_file::{LAST_RESERVE, RESERVE, free_space};
 use crate::s3::blobs::{Blobs, NewBlob};
 use crate::s3::error;
 
 /// Most changes in one transaction.
 const BATCH: usize = 512;
-/// Free space below which changes are refused, bytes: redb must not meet a
-/// full disk in the middle of a commit.
-const RESERVE: u64 = 8 << 20;
-
 /// Why a transaction was not committed.
 #[derive(Clone)]
 pub(super) enum Lost {
@@ -118,7 +114,7 @@ impl Writer {
             let free = free_space(&self.path).unwrap_or(u64::MAX);
             let (mut batch, refused): (Vec<_>, Vec<_>) = batch
                 .into_iter()
-                .partition(|job| free >= if job.removes() { RESERVE / 4 } else { RESERVE });
+                .partition(|job| free >= if job.removes() { LAST_RESERVE } else { RESERVE });
             for job in refused {
                 job.answer(Err(Lost::NoSpace));
             }
@@ -165,10 +161,4 @@ impl Writer {
             Err(failure) => tracing::error!(%failure, "S3 store: the index cannot be opened"),
         }
     }
-}
-
-fn free_space(path: &Path) -> io::Result<u64> {
-    let folder = path.parent().unwrap_or(path);
-    let stat = rustix::fs::statvfs(folder)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
