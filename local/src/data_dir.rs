@@ -191,6 +191,13 @@ pub fn endpoints(root: &Path) -> Result<Option<Endpoints>, DataDirError> {
     read_json(&root.join(ENDPOINTS))
 }
 
+/// Whether the owner of `root` tells where it serves: it goes on until it is stopped, while a command that tells nothing
+/// ends by itself.
+#[must_use]
+pub fn is_served(root: &Path) -> bool {
+    root.join(ENDPOINTS).exists()
+}
+
 /// The identity of a data directory that another process may own.
 ///
 /// # Errors

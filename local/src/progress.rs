@@ -100,6 +100,8 @@ pub struct Progress {
     told: Option<Instant>,
     reached: Vec<&'static str>,
     history: Option<u64>,
+    /// What the last report came to.
+    report: Option<String>,
 }
 
 impl Progress {
@@ -121,6 +123,7 @@ impl Progress {
             told: None,
             reached: Vec::new(),
             history: None,
+            report: None,
         }
     }
 
@@ -130,6 +133,12 @@ impl Progress {
             Some(bar) => bar.println(line),
             None => println!("{line}"),
         }
+    }
+
+    /// A sentence about a run: a line that stays, and a few words of it in the live one.
+    pub fn reported(&mut self, line: &str) {
+        self.say(line);
+        self.report = Some(in_short(line));
     }
 
     /// A line that stays, with the seconds since the start; the second time it says nothing.
@@ -165,7 +174,13 @@ impl Progress {
             }
         }
         match &self.bar {
-            Some(bar) => bar.set_message(numbers.line()),
+            Some(bar) => {
+                let line = numbers.line();
+                bar.set_message(match &self.report {
+                    Some(report) => format!("{line} · {report}"),
+                    None => line,
+                });
+            }
             None if self.told.is_none_or(|t| t.elapsed() >= PLAIN_EVERY) => {
                 self.told = Some(Instant::now());
                 println!("{}", numbers.line());
@@ -180,6 +195,17 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The beginning of a sentence about a run, to its first comma.
+fn in_short(line: &str) -> String {
+    const MOST: usize = 60;
+    let clause = line.split(',').next().unwrap_or_default();
+    if clause.chars().count() <= MOST {
+        return clause.to_owned();
+    }
+    let kept: String = clause.chars().take(MOST - 1).collect();
+    format!("{}…", kept.trim_end())
 }
 
 #[cfg(test)]
@@ -243,6 +269,22 @@ mod tests {
         let partitions = [(0, None), (0, Some("2026-11-20T20:58:00Z"))];
         let numbers = Numbers::gather([lander(0, 0, &partitions)].into_iter());
         assert_eq!(numbers.watermark, None);
+    }
+
+    #[test]
+    fn a_report_is_told_in_few_words() {
+        for (line, short) in [
+            (
+                "Report daily-ohlcv 2026-11-24: 8 rows, 15537678 bytes scanned, $0.000072, s3://x",
+                "Report daily-ohlcv 2026-11-24: 8 rows",
+            ),
+            (
+                "Report daily-ohlcv 2026-11-24: COLUMN_NOT_FOUND: line 1:8: Column 'x' cannot be resolved",
+                "Report daily-ohlcv 2026-11-24: COLUMN_NOT_FOUND: line 1:8:…",
+            ),
+        ] {
+            assert_eq!(in_short(line), short);
+        }
     }
 
     #[test]

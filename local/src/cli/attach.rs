@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use stockpipe_crds::pipeline::{Endpoint, Pipeline};
 use stockpipe_workers::context::Context;
@@ -14,8 +15,38 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CliError, DataArgs};
 use crate::cloud::{Cloud, Embedded, Plan, addressed};
-use crate::data_dir::{self, DataDir, LastPipeline};
+use crate::data_dir::{self, DataDir, DataDirError, Endpoints, LastPipeline};
 use crate::quickstart;
+
+/// How long another command, or the start of a pipeline, is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Waits longer than this are told.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// Owns the data directory. A command that uses it now, such as a query, is waited for; who serves there is not.
+///
+/// # Errors
+/// Where it stays in use, or cannot be made or written.
+pub(crate) async fn own(root: &Path) -> Result<DataDir, DataDirError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        match DataDir::own(root) {
+            Err(DataDirError::InUse { path, pid })
+                if !data_dir::is_served(root) && began.elapsed() < PATIENCE =>
+            {
+                if !told && began.elapsed() > SILENT {
+                    told = true;
+                    eprintln!(
+                        "stockpipe: waiting for another stockpipe (pid {pid}) that uses {path}"
+                    );
+                }
+            }
+            ended => return ended,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// A pipeline file as given on the command line, remembered, or the quickstart.
 pub(crate) struct PipelineFile {
@@ -105,6 +136,37 @@ impl PipelineFile {
     }
 }
 
+/// Who serves what is embedded.
+enum Services {
+    /// The process that owns the data directory.
+    Theirs(Endpoints),
+    /// This command, which owns it now.
+    Ours(DataDir),
+}
+
+impl Services {
+    async fn find(root: &Path) -> Result<Self, CliError> {
+        loop {
+            if let Some(there) = data_dir::endpoints(root)? {
+                return Ok(Self::Theirs(there));
+            }
+            if !root.join("lock").exists() {
+                return Err(format!(
+                    "{} holds no pipeline yet: start one with `stockpipe up`, or name its directory with --data",
+                    root.display()
+                )
+                .into());
+            }
+            match own(root).await {
+                Ok(owned) => return Ok(Self::Ours(owned)),
+                // A pipeline that was starting: it serves now.
+                Err(DataDirError::InUse { .. }) if data_dir::is_served(root) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// A pipeline whose services answer, until this value is shut down.
 pub(crate) struct Attached {
     pub(crate) context: Context,
@@ -123,42 +185,37 @@ impl Attached {
         let mut cluster_id = found.cluster_id.clone();
         let mut own = None;
         if embedded.kafka || embedded.any_aws() {
-            if let Some(there) = data_dir::endpoints(&data.data)? {
-                fill(
-                    &mut pipeline,
-                    embedded,
-                    there.kafka.as_deref(),
-                    there.aws.as_deref(),
-                )?;
-                cluster_id = Some(data_dir::read_cluster_id(&data.data)?);
-            } else {
-                if !data.data.join("lock").exists() {
-                    return Err(format!(
-                        "{} holds no pipeline yet: start one with `stockpipe up`, or name its directory with --data",
-                        data.data.display()
-                    )
-                    .into());
+            match Services::find(&data.data).await? {
+                Services::Theirs(there) => {
+                    fill(
+                        &mut pipeline,
+                        embedded,
+                        there.kafka.as_deref(),
+                        there.aws.as_deref(),
+                    )?;
+                    cluster_id = Some(data_dir::read_cluster_id(&data.data)?);
                 }
-                let owned = DataDir::own(&data.data)?;
-                let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-                let plan = Plan {
-                    embedded,
-                    aws_listen: any,
-                    kafka_listen: any,
-                    advertise: None,
-                    aws: pipeline.aws.clone(),
-                    secrets: found.secrets(owned.root()),
-                    fsync: false,
-                };
-                let cloud = Cloud::start(&owned, &plan).await?;
-                fill(
-                    &mut pipeline,
-                    embedded,
-                    cloud.kafka().as_deref(),
-                    cloud.aws().as_deref(),
-                )?;
-                cluster_id = Some(owned.cluster_id()?);
-                own = Some((cloud, owned));
+                Services::Ours(owned) => {
+                    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                    let plan = Plan {
+                        embedded,
+                        aws_listen: any,
+                        kafka_listen: any,
+                        advertise: None,
+                        aws: pipeline.aws.clone(),
+                        secrets: found.secrets(owned.root()),
+                        fsync: false,
+                    };
+                    let cloud = Cloud::start(&owned, &plan).await?;
+                    fill(
+                        &mut pipeline,
+                        embedded,
+                        cloud.kafka().as_deref(),
+                        cloud.aws().as_deref(),
+                    )?;
+                    cluster_id = Some(owned.cluster_id()?);
+                    own = Some((cloud, owned));
+                }
             }
         } else if cluster_id.is_none() && data.data.join("cluster-id").exists() {
             cluster_id = Some(data_dir::read_cluster_id(&data.data)?);
@@ -203,4 +260,54 @@ pub(crate) fn fill(
         pipeline.aws = addressed(&pipeline.aws, embedded, url);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_is_waited_for_and_a_server_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let command = DataDir::own(dir.path()).unwrap();
+        let waiting = own(dir.path());
+        let ending = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            drop(command);
+        };
+        let (owned, ()) = tokio::join!(waiting, ending);
+        let owned = owned.unwrap();
+        owned
+            .publish(&Endpoints {
+                pid: std::process::id(),
+                aws: None,
+                kafka: None,
+                page: None,
+                status: None,
+            })
+            .unwrap();
+        let began = Instant::now();
+        let refused = own(dir.path()).await.unwrap_err();
+        assert!(matches!(refused, DataDirError::InUse { .. }), "{refused}");
+        assert!(began.elapsed() < SILENT);
+    }
+
+    #[tokio::test]
+    async fn a_command_attaches_to_a_pipeline_that_is_just_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let starting = DataDir::own(dir.path()).unwrap();
+        let here = Endpoints {
+            pid: std::process::id(),
+            aws: Some("http://127.0.0.1:1".to_owned()),
+            kafka: None,
+            page: None,
+            status: None,
+        };
+        let publishing = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            starting.publish(&here).unwrap();
+        };
+        let (found, ()) = tokio::join!(Services::find(dir.path()), publishing);
+        assert!(matches!(found, Ok(Services::Theirs(there)) if there == here));
+    }
 }

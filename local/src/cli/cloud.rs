@@ -8,9 +8,9 @@ use stockpipe_workers::secrets::Secrets;
 use stockpipe_workers::worker::stop_on_signal;
 use tokio_util::sync::CancellationToken;
 
-use super::{CliError, DataArgs};
+use super::{CliError, DataArgs, attach};
 use crate::cloud::{Cloud, Embedded, LOCAL_SECRET, Plan, local_aws};
-use crate::data_dir::{DataDir, Endpoints};
+use crate::data_dir::Endpoints;
 
 /// Flags of `stockpipe cloud`.
 #[derive(Args)]
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: CloudArgs) -> Result<ExitCode, CliError> {
     // Before anything else: as a container's first process it would not get a SIGTERM that it has not asked for.
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
-    let data = DataDir::own(&args.data.data)?;
+    let data = attach::own(&args.data.data).await?;
     let plan = Plan {
         embedded: Embedded::ALL,
         aws_listen: args.listen,

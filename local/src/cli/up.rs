@@ -16,7 +16,7 @@ use stockpipe_workers::worker::RoleError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::attach::{PipelineFile, fill};
+use super::attach::{self, PipelineFile, fill};
 use super::{CliError, DataArgs};
 use crate::cloud::{Cloud, Plan};
 use crate::data_dir::{DataDir, Endpoints};
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
         None => None,
     };
 
-    let data = DataDir::own(&args.data.data)?;
+    let data = attach::own(&args.data.data).await?;
     let plan = Plan {
         embedded,
         aws_listen: args.aws_listen,
@@ -212,7 +212,7 @@ async fn run_roles(
         tokio::select! {
             _ = tick.tick() => progress.show(&numbers(&supervisor)),
             line = reports.next_line() => {
-                progress.say(&line);
+                progress.reported(&line);
                 teller.reported(&line);
             }
             error = supervisor.failure() => break Some(error),
