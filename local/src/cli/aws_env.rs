@@ -1,10 +1,11 @@
 //! `stockpipe aws-env`: what to export so that other tools reach the embedded servers.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, DataArgs};
+use super::{CliError, DataArgs, Output, print_json};
 use crate::credentials::Credentials;
 use crate::data_dir;
 
@@ -13,6 +14,9 @@ use crate::data_dir;
 pub(crate) struct AwsEnvArgs {
     #[command(flatten)]
     data: DataArgs,
+    /// As lines for a shell, or as one JSON object of names and values.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub(crate) fn run(args: &AwsEnvArgs) -> Result<ExitCode, CliError> {
@@ -24,15 +28,23 @@ pub(crate) fn run(args: &AwsEnvArgs) -> Result<ExitCode, CliError> {
         )
     })?;
     let key = Credentials::load_or_generate(root)?;
-    println!("# eval \"$(stockpipe aws-env)\"");
-    println!("export AWS_ACCESS_KEY_ID={}", key.access_key_id);
-    println!("export AWS_SECRET_ACCESS_KEY={}", key.secret_access_key);
-    println!("export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1");
-    if let Some(url) = endpoints.aws {
-        println!("export AWS_ENDPOINT_URL={url}");
-    }
-    if let Some(kafka) = endpoints.kafka {
-        println!("export KAFKA_BOOTSTRAP_SERVERS={kafka}");
+    let mut variables = vec![
+        ("AWS_ACCESS_KEY_ID", key.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", key.secret_access_key),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+    ];
+    variables.extend(endpoints.aws.map(|url| ("AWS_ENDPOINT_URL", url)));
+    let kafka = endpoints.kafka;
+    variables.extend(kafka.map(|address| ("KAFKA_BOOTSTRAP_SERVERS", address)));
+    match args.output {
+        Output::Text => {
+            println!("# eval \"$(stockpipe aws-env)\"");
+            for (name, value) in variables {
+                println!("export {name}={value}");
+            }
+        }
+        Output::Json => print_json(&variables.into_iter().collect::<BTreeMap<_, _>>())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use stockpipe_crds::run_record::RunState;
 use stockpipe_workers::{crawl, provision};
 
 use super::attach::Attached;
-use super::{CliError, DataArgs};
+use super::{CliError, DataArgs, Output, print_json};
 use crate::scheduler::told;
 
 #[derive(Args)]
@@ -23,6 +23,9 @@ pub(crate) struct CrawlArgs {
     attempt: u32,
     #[command(flatten)]
     data: DataArgs,
+    /// How it is told; `json` is the run's record.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub(crate) async fn run(args: CrawlArgs) -> Result<ExitCode, CliError> {
@@ -49,6 +52,9 @@ async fn one(attached: &Attached, args: &CrawlArgs) -> Result<ExitCode, CliError
     if record.state != RunState::Succeeded {
         return Err(told(&record).into());
     }
-    println!("{}", told(&record));
+    match args.output {
+        Output::Text => println!("{}", told(&record)),
+        Output::Json => print_json(&record)?,
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,7 +21,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Any failure of a command, as one sentence.
 pub(crate) type CliError = Box<dyn std::error::Error + Send + Sync>;
@@ -89,6 +89,28 @@ pub(crate) struct DataArgs {
     /// Directory of secrets: DIR/<secret>/<key> [default: `secrets` beside FILE].
     #[arg(long, value_name = "DIR")]
     pub(crate) secrets: Option<PathBuf>,
+}
+
+/// How a command tells what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Prints a document for programs.
+///
+/// # Errors
+/// Where standard output cannot be written; a reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<(), CliError> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    match std::io::stdout().lock().write_all(&text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Parses the command line and runs it; the process's exit code.

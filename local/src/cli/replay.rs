@@ -8,16 +8,20 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, Table};
 use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use stockpipe_crds::pipeline::ReplayTime;
 use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus};
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::tick::Tick;
 use stockpipe_workers::context::Context;
+use stockpipe_workers::produce::replay::infer::Proposal;
 use stockpipe_workers::produce::{self, replay};
 
 use super::attach::Attached;
 use super::query::plain;
-use super::{CliError, DataArgs};
+use super::{CliError, DataArgs, Output, print_json};
 
 /// How often the replay is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,9 +29,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Flags of `stockpipe replay`.
 #[derive(Args)]
 pub(crate) struct ReplayArgs {
-    /// Print how this file could be replayed, its first ten ticks, and what it does not tell.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["day", "to"])]
-    infer: Option<String>,
+    /// Print how this file could be replayed, its first ten ticks, and what it does not tell. Several files, folders,
+    /// patterns, or s3:// with --file's spec.aws [default: the embedded S3].
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["day", "to"])]
+    infer: Option<Vec<String>>,
     /// With --infer: the exchange whose sessions and clock the rows are of, or 24x7.
     #[arg(long, value_name = "MIC", default_value = "24x7")]
     calendar: Calendar,
@@ -56,11 +61,14 @@ pub(crate) struct ReplayArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
+    /// How it is told.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     match (&args.infer, args.day, &args.to) {
-        (Some(file), ..) => infer(file.clone(), args.calendar).await,
+        (Some(uris), ..) => infer(uris.clone(), &args).await,
         (None, Some(day), Some(topic)) => {
             let attached = Attached::open(args.file.as_deref(), &args.data).await?;
             let result = send(&attached.context, day, topic, &args).await;
@@ -71,11 +79,70 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-async fn infer(file: String, calendar: Calendar) -> Result<ExitCode, CliError> {
-    let access = replay::Access::local(Path::new(""));
+async fn infer(uris: Vec<String>, args: &ReplayArgs) -> Result<ExitCode, CliError> {
+    // Local files need no pipeline, and so no data directory.
+    let attached = if uris.iter().any(|uri| uri.starts_with("s3://")) {
+        Some(Attached::open(args.file.as_deref(), &args.data).await?)
+    } else {
+        None
+    };
+    let access = match &attached {
+        Some(attached) => replay::Access::of(&Context {
+            // Relative paths beside them start here, as they do without.
+            base_dir: PathBuf::new(),
+            ..attached.context.clone()
+        }),
+        None => replay::Access::local(Path::new("")),
+    };
+    let calendar = args.calendar;
     let proposal =
-        tokio::task::spawn_blocking(move || replay::infer::infer(&file, &access, calendar))
-            .await??;
+        tokio::task::spawn_blocking(move || replay::infer::infer(&uris, &access, calendar)).await;
+    if let Some(attached) = attached {
+        attached.close().await;
+    }
+    let proposal = proposal??;
+    match args.output {
+        Output::Json => print_json(&document(&proposal)?)?,
+        Output::Text => tell(&proposal),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The proposal for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// As it stands in a pipeline's spec.
+    source: Value,
+    /// Records of the topic, whose prices do not go through a float.
+    ticks: Vec<Box<RawValue>>,
+    tried: usize,
+    bad: usize,
+    problems: &'a [String],
+    unsure: &'a [String],
+}
+
+fn document(proposal: &Proposal) -> Result<Document<'_>, CliError> {
+    let mut yaml: Value = serde_norway::from_str(&proposal.yaml)?;
+    let record = |tick| {
+        let mut record = Vec::new();
+        stockpipe_market::json::encode(tick, &mut record);
+        RawValue::from_string(String::from_utf8_lossy(&record).into_owned())
+    };
+    Ok(Document {
+        source: yaml["source"].take(),
+        ticks: proposal
+            .ticks
+            .iter()
+            .map(record)
+            .collect::<Result<_, _>>()?,
+        tried: proposal.tried,
+        bad: proposal.bad,
+        problems: &proposal.problems,
+        unsure: &proposal.unsure,
+    })
+}
+
+fn tell(proposal: &Proposal) {
     print!("{}", proposal.yaml);
     println!();
     println!("{}", table(&proposal.ticks));
@@ -94,7 +161,6 @@ async fn infer(file: String, calendar: Calendar) -> Result<ExitCode, CliError> {
             println!("- {unsure}");
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The ticks, with the fields that any of them has.
@@ -209,9 +275,14 @@ async fn send(
         )
         .into());
     }
-    println!(
-        "{} ticks of {day} are in topic {topic}, run {}",
-        status.ticks_total, status.run
-    );
+    match args.output {
+        Output::Json => print_json(
+            &json!({"day": day, "topic": topic, "ticks": status.ticks_total, "run": status.run}),
+        )?,
+        Output::Text => println!(
+            "{} ticks of {day} are in topic {topic}, run {}",
+            status.ticks_total, status.run
+        ),
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ import datetime as dt
 import decimal
 import gzip
 import io
+import json
 import pathlib
 import subprocess
 import zipfile
@@ -64,6 +65,7 @@ put("open-quote.csv", 'Date,Close\n2026-11-18,1\n2026-11-19,"2\n2026-11-20,3\n')
 put("empty.csv", "")
 put("only-header.csv", "Date,Close\n")
 put("utf16.csv", BARS.encode("utf-16"))
+put("utf16-big.txt", b"\xfe\xff" + "symbol\ttime\tprice\tnote\r\nAAPL\t2026-11-20T14:30:00Z\t272.5\tgrößer 𝄞\r\n".encode("utf-16-be"))
 put("latin1.csv", "symbol,time,price\nBÖRSE,2026-11-20T14:30:00Z,1\n".encode("latin-1"))
 
 # Numbers.
@@ -132,6 +134,14 @@ put("nested.jsonl", '{"data":{"sym":"AAPL","px":{"last":1.5}},"at":"2026-11-20T1
 put("bad-line.jsonl", '{"s":"AAPL","t":1795185000,"p":1}\n{"s":"AAPL","t":1795185001,"p":2\n')
 put("object-for-price.jsonl", '{"s":"AAPL","t":1795185000,"p":{"last":1}}\n')
 put("array.json", '[{"s":"AAPL","t":1795185000,"p":1}]\n')
+ROWS = [
+    {"symbol": "AAPL", "time": "2026-11-20T14:30:00Z", "price": 272.5, "id": {"text": "],["}},
+    {"symbol": "AAPL", "time": "2026-11-20T14:30:00Z", "price": "much"},
+    {"symbol": "MSFT", "time": "2026-11-20T14:30:01Z", "price": 501.25, "id": {"text": "2"}},
+    [1795185000, 1],
+]
+put("array-pretty.json", json.dumps(ROWS, indent=2) + "\n")
+put("array-cut.json", json.dumps(ROWS[:1] + ROWS[2:3])[:-12])
 
 # Parquet.
 day = dt.datetime(2026, 11, 20, 14, 30, tzinfo=dt.UTC)

@@ -6,20 +6,23 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder};
 
 use super::archive::{Member, Packing};
 use super::blob::Blob;
+use super::json_array::ArrayElements;
 use super::place::{Access, Item};
+use super::row::Unit;
+use super::utf16::{ByteOrder, Utf16};
 use crate::produce::FeedError;
 
 /// First bytes that are looked at.
 const MAGIC: usize = 8;
-/// Layers of compression that are unpacked: a `.gz` within a zip archive.
+/// Layers that are looked below: a `.gz` of UTF-16 within a zip archive.
 const LAYERS: usize = 3;
 
 /// An opened file.
 pub enum Content {
     /// Text with one row a line: CSV.
     Csv(Box<dyn Read>),
-    /// JSON objects, one a line.
-    Json(Box<dyn Read>),
+    /// JSON objects, one a line, and how the file itself counts them.
+    Json(Box<dyn Read>, Unit),
     /// Parquet.
     Parquet(Blob),
 }
@@ -64,8 +67,11 @@ pub fn open(item: &Item, access: &Access) -> Result<Content, FeedError> {
             }
             [b'P', b'A', b'R', b'1', ..] => return Ok(Content::Parquet(blob)),
             [0xef, 0xbb, 0xbf, rest @ ..] => return Ok(form(rest, whole(3, text))),
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                return refused("is UTF-16 text; save it as UTF-8");
+            [0xff, 0xfe, ..] => {
+                text = Box::new(Utf16::new(whole(2, text), ByteOrder::Little));
+            }
+            [0xfe, 0xff, ..] => {
+                text = Box::new(Utf16::new(whole(2, text), ByteOrder::Big));
             }
             [b'B', b'Z', b'h', ..] => {
                 return refused(
@@ -92,25 +98,18 @@ pub fn open(item: &Item, access: &Access) -> Result<Content, FeedError> {
             [b'A', b'R', b'R', b'O', b'W', b'1', ..] => {
                 return refused("is an Arrow file, which is not read here; write it as Parquet");
             }
-            _ => {
-                if magic.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
-                    return refused(
-                        "is one JSON array, which cannot be read row by row; write one object a line, for instance \
-                         with jq -c '.[]'",
-                    );
-                }
-                return Ok(form(magic, whole(0, text)));
-            }
+            _ => return Ok(form(magic, whole(0, text))),
         }
         packed = true;
     }
     refused("is packed more than three times; unpack it first")
 }
 
-/// JSON lines begin with an object; everything else is CSV.
+/// JSON lines begin with an object, a JSON array with its bracket; everything else is CSV.
 fn form(first: &[u8], text: Box<dyn Read>) -> Content {
     match first.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(b'{') => Content::Json(text),
+        Some(b'{') => Content::Json(text, Unit::Line),
+        Some(b'[') => Content::Json(Box::new(ArrayElements::new(text)), Unit::Row),
         _ => Content::Csv(text),
     }
 }

@@ -154,7 +154,7 @@ fn mapped(
             let dialect = &reading.settings.dialect;
             Box::new(Delimited::open(name, text, dialect, &wanted)?)
         }
-        Content::Json(text) => Box::new(JsonLines::new(name, text, &wanted)),
+        Content::Json(text, unit) => Box::new(JsonLines::new(name, text, unit, &wanted)),
         Content::Parquet(blob) => Box::new(Columnar::open(name, blob, &wanted)?),
     };
     let mapping = Mapping::new(
@@ -176,7 +176,7 @@ fn landed(item: &Item, content: Content, reading: &Reading) -> Result<Landed, Fe
     let (name, run, date) = (&item.name, &reading.run, reading.settings.trade_date);
     match content {
         Content::Csv(text) => Landed::csv(name, text, run, date),
-        Content::Json(text) => Ok(Landed::json(name, text, run, date)),
+        Content::Json(text, unit) => Ok(Landed::json(name, text, unit, run, date)),
         Content::Parquet(blob) => Landed::parquet(name, blob, run, date),
     }
 }

@@ -15,15 +15,18 @@ use crate::produce::FeedError;
 /// Rows of JSON lines: of each object the wanted fields.
 pub struct JsonLines {
     lines: Lines,
+    unit: Unit,
     header: StringRecord,
 }
 
 impl JsonLines {
-    /// The objects of `text`, of which the fields `wanted` are taken: names, or `outer.inner`.
+    /// The objects of `text`, which its file counts by `unit` and of which the fields `wanted` are taken: names, or
+    /// `outer.inner`.
     #[must_use]
-    pub fn new(name: &Arc<str>, text: Box<dyn Read>, wanted: &[String]) -> Self {
+    pub fn new(name: &Arc<str>, text: Box<dyn Read>, unit: Unit, wanted: &[String]) -> Self {
         Self {
-            lines: Lines::new(name, text),
+            lines: Lines::new(name, text, unit),
+            unit,
             header: wanted.iter().map(String::as_str).collect(),
         }
     }
@@ -37,7 +40,7 @@ impl RowReader for JsonLines {
     }
 
     fn unit(&self) -> Unit {
-        Unit::Line
+        self.unit
     }
 
     fn next(&mut self, row: &mut Row) -> Result<Step, FeedError> {
@@ -51,10 +54,16 @@ impl RowReader for JsonLines {
             Ok(object) => object,
             Err(error) => {
                 row.cells.push_field(line);
-                return Ok(Step::Bad(Problem::row(format!(
-                    "the line is no JSON object (at its byte {}): write one object a line",
-                    error.column()
-                ))));
+                let why = match self.unit {
+                    Unit::Line => format!(
+                        "the line is no JSON object (at its byte {}): write one object a line",
+                        error.column()
+                    ),
+                    Unit::Row | Unit::Message => {
+                        "the row is no JSON object: write {\"name\": value, …} for each".to_owned()
+                    }
+                };
+                return Ok(Step::Bad(Problem::row(why)));
             }
         };
         for (index, name) in self.header.iter().enumerate() {

@@ -39,7 +39,7 @@ enum Form {
         batch: VecDeque<Result<Tick, String>>,
         number: u64,
     },
-    Json(Lines),
+    Json(Lines, Unit),
     Csv {
         reader: Box<Delimited>,
         fields: Vec<Field>,
@@ -67,10 +67,17 @@ impl Landed {
         Ok(Self::new(name, form, run, date))
     }
 
-    /// The ticks of JSON lines, as ticks of `run`.
+    /// The ticks of JSON lines, which their file counts by `unit`, as ticks of `run`.
     #[must_use]
-    pub fn json(name: &Arc<str>, text: Box<dyn Read>, run: &str, date: Option<Date>) -> Self {
-        Self::new(name, Form::Json(Lines::new(name, text)), run, date)
+    pub fn json(
+        name: &Arc<str>,
+        text: Box<dyn Read>,
+        unit: Unit,
+        run: &str,
+        date: Option<Date>,
+    ) -> Self {
+        let form = Form::Json(Lines::new(name, text, unit), unit);
+        Self::new(name, form, run, date)
     }
 
     /// The ticks of a CSV with the table's columns, as ticks of `run`.
@@ -113,7 +120,8 @@ impl Landed {
     pub fn unit(&self) -> Unit {
         match self.form {
             Form::Parquet { .. } => Unit::Row,
-            Form::Json(_) | Form::Csv { .. } => Unit::Line,
+            Form::Json(_, unit) => unit,
+            Form::Csv { .. } => Unit::Line,
         }
     }
 
@@ -172,7 +180,7 @@ impl Form {
                 row.number = *number;
                 Ok(batch.pop_front())
             }
-            Self::Json(lines) => Ok(lines.next()?.map(|(number, line)| {
+            Self::Json(lines, _) => Ok(lines.next()?.map(|(number, line)| {
                 row.number = number;
                 row.cells.push_field(line);
                 json::decode(line).map_err(|e| e.to_string())

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
+use super::row::Unit;
 use crate::produce::FeedError;
 
 /// Longest line, and longest row of a CSV, in bytes.
@@ -12,17 +13,19 @@ pub const LONGEST: u64 = 16 << 20;
 pub struct Lines {
     name: Arc<str>,
     text: BufReader<Box<dyn Read>>,
+    unit: Unit,
     line: Vec<u8>,
     number: u64,
 }
 
 impl Lines {
-    /// The lines of `text`, which messages call `name`.
+    /// The lines of `text`, which messages call `name`; `unit` is what a line is in its file.
     #[must_use]
-    pub fn new(name: &Arc<str>, text: Box<dyn Read>) -> Self {
+    pub fn new(name: &Arc<str>, text: Box<dyn Read>, unit: Unit) -> Self {
         Self {
             name: Arc::clone(name),
             text: BufReader::with_capacity(64 << 10, text),
+            unit,
             line: Vec::new(),
             number: 0,
         }
@@ -38,16 +41,26 @@ impl Lines {
             let read = (&mut self.text)
                 .take(LONGEST)
                 .read_until(b'\n', &mut self.line)
-                .map_err(|e| unreadable(&self.name, self.number, &e))?;
+                .map_err(|e| match self.unit {
+                    Unit::Line => unreadable(&self.name, self.number, &e),
+                    // Of an array the error says itself where it is.
+                    Unit::Row | Unit::Message => unreadable(&self.name, 0, &e),
+                })?;
             if read == 0 {
                 return Ok(None);
             }
             self.number += 1;
             if read as u64 == LONGEST {
-                return Err(FeedError(format!(
-                    "{}:{}: the line is longer than 16 MiB; write one object a line",
-                    self.name, self.number
-                )));
+                return Err(FeedError(match self.unit {
+                    Unit::Line => format!(
+                        "{}:{}: the line is longer than 16 MiB; write one object a line",
+                        self.name, self.number
+                    ),
+                    Unit::Row | Unit::Message => format!(
+                        "{}: row {}: the object is longer than 16 MiB",
+                        self.name, self.number
+                    ),
+                }));
             }
             if !self.line.trim_ascii().is_empty() {
                 break;

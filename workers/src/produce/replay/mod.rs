@@ -20,6 +20,7 @@ mod fields;
 mod file;
 pub mod infer;
 mod instant;
+mod json_array;
 mod json_lines;
 mod landed;
 mod lines;
@@ -30,6 +31,7 @@ mod place;
 mod row;
 mod sort;
 mod stream;
+mod utf16;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -41,15 +41,15 @@ pub struct Proposal {
     pub problems: Vec<String>,
 }
 
-/// Looks at the first rows of the first file that `uri` names; sessions are those of `calendar`.
+/// Looks at the first rows of the first file that `uris` name; sessions are those of `calendar`.
 ///
 /// # Errors
 /// Where the file cannot be read, or has no column of times or prices.
-pub fn infer(uri: &str, access: &Access, calendar: Calendar) -> Result<Proposal, FeedError> {
-    let items = place::items(&[uri.to_owned()], access)?;
+pub fn infer(uris: &[String], access: &Access, calendar: Calendar) -> Result<Proposal, FeedError> {
+    let items = place::items(uris, access)?;
     let item = items
         .first()
-        .ok_or_else(|| FeedError(format!("{uri}: there is no file")))?;
+        .ok_or_else(|| FeedError(format!("{}: there is no file", uris.join(", "))))?;
     let sample = Sample::read(item, access)?;
     let mut guess = Guess::new(&sample, item, calendar)?;
     if items.len() > 1 {
@@ -59,14 +59,14 @@ pub fn infer(uri: &str, access: &Access, calendar: Calendar) -> Result<Proposal,
             item.name
         ));
     }
-    let mut proposal = guess.tried(uri, item, access, calendar)?;
+    let mut proposal = guess.tried(uris, item, access, calendar)?;
     if proposal.unsorted && !guess.sort {
         guess.sort = true;
         guess.unsure.push(
             "rows are not in order of time: unsortedRows: Sort reads everything before the first row is sent"
                 .to_owned(),
         );
-        proposal = guess.tried(uri, item, access, calendar)?;
+        proposal = guess.tried(uris, item, access, calendar)?;
     }
     if proposal.duplicates > 0 {
         guess.unsure.push(format!(
@@ -98,12 +98,12 @@ impl Guess {
     /// Reads the first rows as the replay would.
     fn tried(
         &self,
-        uri: &str,
+        uris: &[String],
         item: &Item,
         access: &Access,
         calendar: Calendar,
     ) -> Result<Tried, FeedError> {
-        let yaml = self.yaml(uri)?;
+        let yaml = self.yaml(uris)?;
         let whole = format!(
             "apiVersion: stockpipe.dev/v1alpha1\nkind: StockPipeline\nmetadata: {{name: infer}}\nspec:\n  \
              market: {{calendar: {calendar}}}\n  lake: {{bucket: infer}}\n{}",
@@ -160,9 +160,12 @@ impl Guess {
         Ok(tried)
     }
 
-    fn yaml(&self, uri: &str) -> Result<String, FeedError> {
+    fn yaml(&self, uris: &[String]) -> Result<String, FeedError> {
         let mut replay = Mapping::new();
-        replay.insert("uri".into(), uri.into());
+        match uris {
+            [uri] => replay.insert("uri".into(), uri.as_str().into()),
+            uris => replay.insert("uris".into(), uris.to_vec().into()),
+        };
         for (key, value) in &self.settings {
             replay.insert(key.clone(), value.clone());
         }

@@ -12,7 +12,7 @@ use super::super::json_lines::{self, JsonLines};
 use super::super::lines::Lines;
 use super::super::number::{self, Quantity};
 use super::super::place::{Access, Item};
-use super::super::row::{Row, RowReader, Step};
+use super::super::row::{Row, RowReader, Step, Unit};
 use super::times;
 use crate::produce::FeedError;
 use stockpipe_crds::pipeline::Dialect;
@@ -54,13 +54,13 @@ impl Sample {
     pub fn read(item: &Item, access: &Access) -> Result<Self, FeedError> {
         let sample = match content::open(item, access)? {
             Content::Csv(text) => delimited(&item.name, text)?,
-            Content::Json(text) => {
+            Content::Json(text, unit) => {
                 // Once for the names, once for the rows.
-                let names = object_names(&item.name, text)?;
-                let Content::Json(text) = content::open(item, access)? else {
+                let names = object_names(&item.name, text, unit)?;
+                let Content::Json(text, unit) = content::open(item, access)? else {
                     return Err(FeedError(format!("{}: the file has changed", item.name)));
                 };
-                objects(&item.name, text, names)?
+                objects(&item.name, text, unit, names)?
             }
             Content::Parquet(blob) => {
                 let mut reader = columnar::open(&item.name, blob, None)?;
@@ -130,8 +130,12 @@ fn texts_of(record: &csv::ByteRecord) -> Vec<String> {
         .collect()
 }
 
-fn object_names(name: &Arc<str>, text: Box<dyn Read>) -> Result<Vec<String>, FeedError> {
-    let mut lines = Lines::new(name, text);
+fn object_names(
+    name: &Arc<str>,
+    text: Box<dyn Read>,
+    unit: Unit,
+) -> Result<Vec<String>, FeedError> {
+    let mut lines = Lines::new(name, text, unit);
     let mut names: Vec<String> = Vec::new();
     for _ in 0..OBJECTS {
         let Some((_, line)) = lines.next()? else {
@@ -146,8 +150,13 @@ fn object_names(name: &Arc<str>, text: Box<dyn Read>) -> Result<Vec<String>, Fee
     Ok(names)
 }
 
-fn objects(name: &Arc<str>, text: Box<dyn Read>, names: Vec<String>) -> Result<Sample, FeedError> {
-    let mut reader = JsonLines::new(name, text, &names);
+fn objects(
+    name: &Arc<str>,
+    text: Box<dyn Read>,
+    unit: Unit,
+    names: Vec<String>,
+) -> Result<Sample, FeedError> {
+    let mut reader = JsonLines::new(name, text, unit, &names);
     let mut row = Row::default();
     let mut rows = Vec::new();
     let mut typed = vec![true; names.len()];

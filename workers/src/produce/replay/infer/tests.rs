@@ -5,7 +5,12 @@ use super::*;
 fn infer_text(name: &str, text: &str) -> Result<Proposal, String> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(name), text).unwrap();
-    infer(name, &Access::local(dir.path()), Calendar::Xnys).map_err(|e| e.to_string())
+    infer_in(dir.path(), &[name]).map_err(|e| e.to_string())
+}
+
+fn infer_in(folder: &std::path::Path, uris: &[&str]) -> Result<Proposal, FeedError> {
+    let uris: Vec<_> = uris.iter().map(ToString::to_string).collect();
+    infer(&uris, &Access::local(folder), Calendar::Xnys)
 }
 
 /// What the proposal says below `replay:`, without the columns.
@@ -157,14 +162,38 @@ fn every_fixture_that_can_be_read_is_proposed_for() {
         ("landed.jsonl", 2, "uri: landed.jsonl\n"),
         ("landed.csv", 2, "uri: landed.csv\n"),
         ("fold.csv", 6, "time: t"),
+        ("array.json", 1, "symbol: s"),
+        ("array-pretty.json", 2, "price: price"),
+        ("utf16.csv", 3, "close: Close"),
     ] {
-        let proposal = infer(name, &Access::local(&folder), Calendar::Xnys)
-            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let proposal = infer_in(&folder, &[name]).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(proposal.yaml.contains(says), "{name}: {}", proposal.yaml);
         assert!(
             proposal.ticks.len() >= ticks,
             "{name}: {:?}",
             proposal.problems
+        );
+    }
+}
+
+#[test]
+fn several_files_and_patterns_are_proposed_for_by_their_first() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.csv", "b.csv"] {
+        let text = "symbol,time,price\nA,2026-11-20T14:30:00Z,1\n";
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    for (uris, says) in [
+        (&["a.csv", "b.csv"][..], "uris:\n    - a.csv\n    - b.csv\n"),
+        (&["*.csv"][..], "uri: '*.csv'\n"),
+    ] {
+        let proposal = infer_in(dir.path(), uris).unwrap();
+        assert!(proposal.yaml.contains(says), "{}", proposal.yaml);
+        assert_eq!(proposal.ticks.len(), 1);
+        assert!(
+            proposal.unsure[0].starts_with("2 files are replayed"),
+            "{:?}",
+            proposal.unsure
         );
     }
 }
