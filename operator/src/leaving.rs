@@ -45,7 +45,8 @@ impl Leaving {
 pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
     loop {
         if context.leads() {
-            let looks = scopes.iter().map(|scope| look(&context, scope));
+            let owned = scopes.iter().cloned();
+            let looks = owned.map(|scope| look(context.clone(), scope));
             futures::stream::iter(looks)
                 .buffer_unordered(AT_ONCE)
                 .collect::<()>()
@@ -55,15 +56,15 @@ pub async fn run(context: Arc<Context>, scopes: Vec<Scope>) {
     }
 }
 
-async fn look(context: &Context, scope: &Scope) {
+async fn look(context: Arc<Context>, scope: Scope) {
     let Some(namespace) = scope.namespace() else {
         return;
     };
-    let held_back = held_back(scope);
+    let held_back = held_back(&scope);
     if held_back.is_empty() || !context.claims.holds(namespace) {
         return;
     }
-    match namespace_is_terminating(context, namespace).await {
+    match namespace_is_terminating(&context, namespace).await {
         Ok(true) => {
             context.leaving.lock().insert(namespace.to_owned());
             for pipeline in held_back {

@@ -28,6 +28,7 @@ var lines = [][]story{
 		{"deletion keeps or takes what the policy says", deletionKeepsItsWord},
 		{"an upgrade restarts no worker", upgradesRestartNoWorker},
 		{"a second install on the namespace waits, and names the first", secondInstallNamesTheFirst},
+		{"an API server that fails now and then changes nothing in the end", faultsAreOutlived},
 	},
 	{
 		{"missed runs are made up for, each once", missedRunsAreMadeUpFor},
