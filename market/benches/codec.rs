@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::columns::TickColumns;
 use stockpipe_market::json;
-use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Rate, Settings, Simulator};
 use stockpipe_market::tick::{Symbol, Tick};
 
 const RATE: u64 = 50_000;
@@ -24,7 +24,7 @@ fn market(symbols: usize) -> Simulator {
         symbols,
         calendar: Calendar::AlwaysOpen,
         seed: 42,
-        ticks_per_second: RATE,
+        rate: Rate::Total(RATE),
         start_ns: START_NS,
         universe: Vec::new(),
         model: Model::default(),

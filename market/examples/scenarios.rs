@@ -7,7 +7,9 @@ use std::io::{BufWriter, Write};
 
 use jiff::civil::date;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Disorder, Model, Scenario, ScenarioKind, Settings, Simulator};
+use stockpipe_market::simulator::{
+    Disorder, Model, Rate, Scenario, ScenarioKind, Settings, Simulator,
+};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -55,7 +57,7 @@ fn play(out: &mut impl Write, name: &str, kind: Option<ScenarioKind>) -> std::io
         universe: Vec::new(),
         calendar: Calendar::Xnys,
         seed: 4,
-        ticks_per_second: 20,
+        rate: Rate::Total(20),
         start_ns: session.open_ns,
         run: "scenarios".into(),
         model: Model::default(),

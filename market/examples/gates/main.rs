@@ -6,6 +6,7 @@
 //! of a control's that must fail at most one in ten may. With `--export` it writes the first
 //! seed's bars and raw ticks for `tests/python/market_gates.py`.
 
+mod integrity;
 mod measure;
 mod statistics;
 mod tape;
@@ -174,9 +175,20 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
                 None => tape::play(model, seed, DAYS, None)?,
             };
             ticks += tape.ticks;
+            let mut tape = tape;
+            let mut out = create(export, "disturbed.csv")?;
+            let out = out.as_mut().map(|out| out as &mut dyn Write);
+            tape.violations += integrity::disturbed(model, seed, out)?;
             let mut found = measure(&tape);
             if at == 0 {
-                found.push(("zipf slope", zipf(&tape::activity(model, seed))));
+                let counts = tape::activity(model, seed);
+                if let Some(mut out) = create(export, "activity.csv")? {
+                    for count in &counts {
+                        writeln!(out, "{count}")?;
+                    }
+                    out.flush()?;
+                }
+                found.push(("zipf slope", zipf(&counts)));
             }
             if let Some(folder) = export {
                 let mut out = File::create(folder.join("gates.csv"))?;
@@ -206,6 +218,12 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
         begun.elapsed().as_secs_f64()
     );
     Ok(good)
+}
+
+/// A file of the export, where there is one.
+fn create(folder: Option<&PathBuf>, name: &str) -> std::io::Result<Option<BufWriter<File>>> {
+    let create = |folder: &PathBuf| File::create(folder.join(name)).map(BufWriter::new);
+    folder.map(create).transpose()
 }
 
 /// Slope of trades over rank, ranks 1 to 250, both logarithmic.

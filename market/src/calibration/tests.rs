@@ -6,7 +6,7 @@ use jiff::civil::date;
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::simulator::{Disorder, Model, Settings, Simulator};
+use crate::simulator::{Disorder, Model, Rate, Settings, Simulator};
 use crate::tick::{Kind, Symbol};
 
 /// Three sectors of three symbols.
@@ -29,7 +29,7 @@ fn bars(model: &Model, seed: u64, sessions: usize, minutes: bool) -> Vec<Prices>
         universe,
         calendar: Calendar::Xnys,
         seed,
-        ticks_per_second: if minutes { 2 } else { 1 },
+        rate: Rate::Total(if minutes { 2 } else { 1 }),
         start_ns: Calendar::Xnys.instant(start.at(0, 0, 0, 0)),
         run: "r".into(),
         model: Model {
@@ -49,7 +49,7 @@ fn bars(model: &Model, seed: u64, sessions: usize, minutes: bool) -> Vec<Prices>
         .expect("a market")
         .emit(until, &mut |tick| {
             let price = match (tick.kind, tick.price, tick.bid_price.zip(tick.ask_price)) {
-                (Kind::Trade, Some(price), _) if tick.conditions.is_some() => price.to_f64(),
+                (Kind::Trade, Some(price), _) if tick.side.is_none() => price.to_f64(),
                 (Kind::Quote, _, Some((bid, ask))) if minutes => {
                     f64::midpoint(bid.to_f64(), ask.to_f64())
                 }

@@ -88,7 +88,7 @@ fn settings_and_checkpoints_that_cannot_be_are_refused_with_a_sentence() {
     );
     assert_eq!(
         refusal(Settings {
-            ticks_per_second: 0,
+            rate: Rate::Total(0),
             ..good.clone()
         })
         .as_deref(),

@@ -19,7 +19,7 @@ pub(super) fn settings(symbols: &[&str], calendar: Calendar, rate: u64, start: &
             .collect(),
         calendar,
         seed: 42,
-        ticks_per_second: rate,
+        rate: Rate::Total(rate),
         start_ns: ns(start),
         run: RUN.into(),
         universe: Vec::new(),
@@ -93,7 +93,7 @@ pub(super) fn assert_integrity(ticks: &[Tick]) {
             }
             Kind::Trade => {
                 let price = tick.price.expect("a price");
-                if tick.conditions.is_some() {
+                if tick.side.is_none() {
                     assert!(on_grid(price) && tick.size > Some(Size::ZERO), "{tick:?}");
                     keep(&mut last, tick, quote);
                     continue;
