@@ -262,3 +262,41 @@ pub(crate) fn activity(model: &Model, seed: u64) -> Vec<f64> {
     );
     counts
 }
+
+/// Sessions of the daily closes: as many as twenty years have.
+const DAILY_SESSIONS: usize = 5_031;
+
+/// Daily closes of many years, one column a symbol, without dividends and splits: what is compared
+/// with real indices.
+pub(crate) fn write_daily(out: &mut dyn Write, model: &Model, seed: u64) -> std::io::Result<()> {
+    let symbols = SYMBOLS.map(|name| Symbol::new(name).expect("a symbol"));
+    // Hardly a tick but the auctions': the last of very many symbols.
+    let mut universe: Vec<Symbol> = (0..5_000)
+        .map(|at| Symbol::new(&format!("F{at}")).expect("a symbol"))
+        .collect();
+    universe.extend(symbols.iter().cloned());
+    let model = Model {
+        corporate_actions: false,
+        ..model.clone()
+    };
+    let settings = Settings {
+        universe,
+        ..settings(&model, seed, symbols.to_vec(), Rate::Total(1))
+    };
+    let lanes: HashMap<Symbol, usize> = symbols.iter().cloned().zip(0..).collect();
+    let mut simulator = Simulator::new(settings).expect("a market");
+    writeln!(out, "{}", SYMBOLS.join(","))?;
+    let mut closes = [0.0; SYMBOLS.len()];
+    let mut day = date(2026, 1, 4);
+    for _ in 0..DAILY_SESSIONS {
+        let session = Calendar::Xnys.next_session(day).expect("a session");
+        day = session.date;
+        simulator.emit(session.close_ns + 1, &mut |tick| {
+            if let (Kind::Trade, None, Some(price)) = (tick.kind, tick.side, tick.price) {
+                closes[lanes[&tick.symbol]] = price.to_f64();
+            }
+        });
+        writeln!(out, "{}", closes.map(|close| close.to_string()).join(","))?;
+    }
+    Ok(())
+}

@@ -206,6 +206,13 @@ impl Lane {
         self.state
     }
 
+    /// Bytes that it holds.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let mishaps = self.mishaps.as_deref().map_or(0, size_of_val);
+        size_of::<Lane>() + mishaps + self.pending.capacity() * size_of::<Pending>()
+    }
+
     /// Goes on from the end of a minute to what follows; `halted`: a scenario halts it then.
     pub(super) fn go_on(&mut self, from: &Block, to: &Block, halted: bool) {
         let moved = (self.end_log_mid - self.state.log_mid) as f64 / LOG_STEPS;
