@@ -186,7 +186,7 @@ def daily(closes):
     size = np.abs(r)
     memory = autocorrelations(size, 20)
     top = np.sort(size)[::-1]
-    k = int(0.05 * len(top))
+    k = len(top) // 50 - 1
     # How sizes of the ten days that follow go with today's return.
     later = [np.corrcoef(r[:-lag], size[lag:])[0, 1] for lag in range(1, 11)]
     return [r.std(), stats.kurtosis(r), k / np.log(top[:k] / top[k]).sum(), *memory[[1, 5, 20]], np.mean(later)]
