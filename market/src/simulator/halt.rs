@@ -7,7 +7,7 @@
 //! five minutes; one that reaches the close ends with the closing auction. (The plan's reference is
 //! of trades, and a pause follows fifteen seconds at the band; here both are of the minute's mid.)
 //!
-//! Elsewhere the band is 10 %: exchanges publish that they have such limits, and few the limits.
+//! Elsewhere the band is 10 %, in the place of what each exchange has.
 
 /// Steps of a logarithm in 1.
 const STEPS: f64 = 1e5;
