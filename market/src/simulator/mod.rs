@@ -10,7 +10,7 @@
 //! ([`flow`]). Quotes are on the exchange's ladder of prices ([`ladder`]), their spread moves
 //! with volatility. Auctions print at open, close and after halts ([`halt`]). Symbols' activity
 //! falls with their rank. [`Scenario`]s change all this for a time. [`Model`] holds the
-//! parameters; `examples/gates.rs` holds it to what is known of real markets.
+//! parameters; `examples/gates` holds it to what is known of real markets.
 //!
 //! # What holds
 //! - Every draw is keyed by (seed, version of the model, name of symbol or factor, minute): the
