@@ -53,7 +53,7 @@ fn story(calendar: Calendar, date: jiff::civil::Date) -> Vec<String> {
 #[test]
 fn each_exchange_has_its_own_phases() {
     let usual = jiff::civil::date(2026, 11, 20);
-    let table: [(Calendar, jiff::civil::Date, &str); 17] = [
+    let table: [(Calendar, jiff::civil::Date, &str); 16] = [
         (
             Calendar::Xnys,
             usual,
@@ -129,11 +129,6 @@ fn each_exchange_has_its_own_phases() {
             Calendar::Xbom,
             usual,
             "open 09:15, opening 09:15, O 09:15, 09:15 to 15:29, close 15:30, 0 told",
-        ),
-        (
-            Calendar::Xnys,
-            usual,
-            "open 09:30, opening 09:30, O 09:30, 09:30 to 15:59, closing 16:00, 6 16:00, close 16:00, 10 told",
         ),
         (
             Calendar::Xnys,

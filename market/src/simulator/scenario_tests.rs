@@ -166,6 +166,55 @@ fn nothing_trades_in_a_halt_and_a_print_ends_it() {
 }
 
 #[test]
+fn wild_symbols_pause_by_their_tier_for_five_minutes_or_to_the_close() {
+    let close = "2026-11-20T21:00:00Z";
+    let (mut known, mut others, mut to_the_close) = (0, 0, 0);
+    for seed in 0..6 {
+        let settings = Settings {
+            symbols: ["NVDA", "S1", "AAPL", "S2"]
+                .map(|name| Symbol::new(name).expect("a symbol"))
+                .to_vec(),
+            rate: Rate::Total(4),
+            // Five minutes move such a share by four per cent in the mean.
+            model: Model {
+                volatility: (0.35, 0.35),
+                ..Model::default()
+            },
+            seed,
+            ..super::tests::settings(&["A"], Calendar::Xnys, 4, OPEN)
+        };
+        let mut halts: HashMap<Symbol, i64> = HashMap::new();
+        let mut simulator = Simulator::new(settings).expect("a market");
+        for tick in super::tests::ticks_until(&mut simulator, ns(close) + 1) {
+            let at = tick.ts_event_ns;
+            match (tick.kind, tick.status.as_deref()) {
+                (Kind::Status, Some("halt")) => {
+                    assert_eq!(halts.insert(tick.symbol.clone(), at), None, "{tick:?}");
+                    if tick.symbol.starts_with('S') {
+                        others += 1;
+                    } else {
+                        known += 1;
+                    }
+                }
+                (Kind::Status, Some("resume")) => {
+                    let since = halts.remove(&tick.symbol).expect("a halt");
+                    let lasted = at - since == 5 * MINUTE;
+                    assert!(lasted || at == ns(close) && at - since < 5 * MINUTE);
+                    to_the_close += u32::from(at == ns(close));
+                }
+                (Kind::Quote | Kind::Trade | Kind::Auction, _) => {
+                    assert!(!halts.contains_key(&tick.symbol), "{tick:?}");
+                }
+                _ => {}
+            }
+        }
+        assert!(halts.is_empty(), "the close ends every pause: {halts:?}");
+    }
+    assert!(known > 2 * others && others > 10, "{known} {others}");
+    assert!(to_the_close > 0);
+}
+
+#[test]
 fn an_opening_burst_has_five_times_the_ticks_for_ten_minutes() {
     let burst = scenario(ScenarioKind::OpeningBurst, OPEN, NOON);
     let (usual, more) = (ticks(2, &[], NOON), ticks(2, &[burst], NOON));
