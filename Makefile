@@ -94,11 +94,18 @@ $(GATES_VENV)/ready: tests/python/gates-requirements.txt
 	@"$(GATES_VENV)/bin/pip" install -q -r $<
 	@touch $@
 
-.PHONY: market-plots
-market-plots: setup $(GATES_VENV)/ready ## Check a seed of them with numpy, scipy and statsmodels, and plot it
+.PHONY: market-check
+market-check: setup $(GATES_VENV)/ready ## Compute a seed of them again with numpy, scipy and statsmodels
 	@$(EXAMPLES)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	  "$(CARGO_TARGET_DIR)/debug/examples/gates" --seeds 1 --export "$$folder" || [ $$? = 1 ]; \
+	  "$(CARGO_TARGET_DIR)/debug/examples/gates" --seeds 1 --model-only --export "$$folder" && \
+	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder"
+
+.PHONY: market-plots
+market-plots: setup $(GATES_VENV)/ready ## Check a seed of them, and plot it
+	@$(EXAMPLES)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  "$(CARGO_TARGET_DIR)/debug/examples/gates" --seeds 1 --model-only --export "$$folder" || [ $$? = 1 ]; \
 	  "$(GATES_VENV)/bin/python" tests/python/market_gates.py "$$folder" --plots docs/guides/images/market-model.png; \
 	  "$(CARGO_TARGET_DIR)/debug/examples/scenarios" | \
 	  "$(GATES_VENV)/bin/python" tests/python/market_scenarios.py docs/guides/images/market-scenarios.png

@@ -91,6 +91,8 @@ pub enum Source {
         seed: u64,
         /// Mean ticks a second while the market is open, over all symbols.
         ticks_per_second: u64,
+        /// Instead of those, the first symbol's: the r-th has 1/r of them.
+        top_ticks_per_second: Option<u64>,
         /// Market seconds per wall second.
         speed: u32,
         /// First market instant (midnight of this date in the calendar's zone); `None`: now.

@@ -259,6 +259,7 @@ fn simulated(spec: &SimulatedSpec, found: &mut Vec<Violation>) -> Source {
         corrections,
         seed: spec.seed.unsigned_abs(),
         ticks_per_second: spec.ticks_per_second.unsigned_abs(),
+        top_ticks_per_second: spec.top_ticks_per_second.map(i64::unsigned_abs),
         speed: spec.speed.unsigned_abs(),
         start: spec.start,
     }

@@ -1,10 +1,12 @@
 import { clock, day } from "./format";
+import { closed } from "./state";
 import type { Feed } from "./stream";
 
 /** Name, badge, where the data goes, market time, and whether all this is live. */
 export function Header({ feed }: { feed: Feed }) {
   const { view } = feed;
   const pipeline = view?.pipeline;
+  const notice = view === null ? null : closed(view, new Date());
   return (
     <header class="top">
       <div class="brand">
@@ -34,6 +36,11 @@ export function Header({ feed }: { feed: Feed }) {
         </div>
       </div>
       <div class="now">
+        {notice !== null && (
+          <p class="closed fades" title="No ticks come until then; prices are the last session's">
+            {notice}
+          </p>
+        )}
         <div class="market-time fades" title="Newest event time in the market, UTC">
           <b>{clock(view?.market.time ?? null)}</b>
           <span>{view?.market.time == null ? "no tick yet" : `${day(view.market.time)} UTC`}</span>

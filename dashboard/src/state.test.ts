@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Snapshot } from "./api";
-import { apply, fromSnapshot, matches, order, resorted } from "./state";
+import { apply, closed, fromSnapshot, matches, order, resorted } from "./state";
 
 const snapshot: Snapshot = {
   seq: 7,
@@ -138,4 +138,34 @@ test("search ignores case and surrounding spaces", () => {
     true,
     false,
   ]);
+});
+
+test("a closed market says when it opens, and only while prices stand that could mislead", () => {
+  const now = new Date("2026-11-22T09:00:00Z");
+  const view = (open: boolean, nextOpen: string | null, rows = snapshot.rows) =>
+    fromSnapshot({
+      ...snapshot,
+      pipeline: { ...snapshot.pipeline, calendar: "XNYS" },
+      market: { ...snapshot.market, time: "2026-11-20T21:00:00Z", session: { open, nextOpen } },
+      rows,
+    });
+  const monday = "2026-11-23T14:30:00Z";
+  expect(closed(view(false, monday), now)).toBe("XNYS is closed, opens Mon 14:30 UTC");
+  expect(closed(view(false, null), now)).toBe("XNYS is closed");
+  expect(closed(view(true, null), now)).toBeNull();
+  expect(closed(view(false, monday, []), now)).toBeNull();
+});
+
+test("a market of its own clock opens by that clock, not by the wall's", () => {
+  const view = fromSnapshot({
+    ...snapshot,
+    pipeline: { ...snapshot.pipeline, calendar: "XNYS" },
+    market: {
+      ...snapshot.market,
+      time: "2020-03-13T20:00:00Z",
+      session: { open: false, nextOpen: "2020-03-16T13:30:00Z" },
+    },
+  });
+  const now = new Date("2026-11-22T09:00:00Z");
+  expect(closed(view, now)).toBe("XNYS is closed, opens Mon 13:30 UTC");
 });

@@ -1,7 +1,7 @@
 // What the page shows, and how each message of the stream changes it. Pure.
 
 import type { Delta, Lake, Market, Pipeline, Report, Row, RowPatch, Snapshot } from "./api";
-import { places, room } from "./format";
+import { places, room, soon } from "./format";
 
 /** A row of the table; `places` only grows while there is room, so that prices do not jump in width. */
 export interface ViewRow extends Row {
@@ -80,6 +80,19 @@ const EMPTY: ViewRow = {
   spark: [],
   places: 2,
 };
+
+/**
+ * What is said of a closed market while its last prices stand, such as `XNYS is closed, opens Mon
+ * 14:30 UTC`; null where it is open, or the table is empty and says so itself. `now` is the wall's,
+ * for a market that has not told its time.
+ */
+export function closed(view: View, now: Date): string | null {
+  const { market, pipeline, rows } = view;
+  if (market.session.open || rows.size === 0) return null;
+  const at = market.time === null ? now : new Date(market.time);
+  const { nextOpen } = market.session;
+  return `${pipeline.calendar} is closed${nextOpen === null ? "" : `, opens ${soon(nextOpen, at)}`}`;
+}
 
 export type Column = "symbol" | "last" | "change" | "bid" | "ask" | "vwap" | "volume" | "rate";
 

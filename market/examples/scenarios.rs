@@ -7,10 +7,14 @@ use std::io::{BufWriter, Write};
 
 use jiff::civil::date;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Disorder, Model, Scenario, ScenarioKind, Settings, Simulator};
+use stockpipe_market::simulator::{
+    Disorder, Model, Rate, Scenario, ScenarioKind, Settings, Simulator,
+};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
 
 const MINUTE_NS: i64 = 60_000_000_000;
+/// The symbol that is drawn, and that is hot.
+const DRAWN: &str = "NVDA";
 /// The scenario acts from 11:00 to 12:00; an opening burst, from the open.
 const FROM: i64 = 90;
 const UNTIL: i64 = 150;
@@ -20,6 +24,8 @@ const UNTIL: i64 = 150;
 struct Minute {
     mid: Option<f64>,
     ticks: u32,
+    /// Ticks of the other symbols.
+    others: u32,
     /// Numbers of the feed that are missing or came before.
     holes: u64,
     repeats: u32,
@@ -29,7 +35,10 @@ struct Minute {
 
 fn main() -> std::io::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    writeln!(out, "scenario,minute,mid,ticks,holes,repeats,delay_ms")?;
+    writeln!(
+        out,
+        "scenario,minute,mid,ticks,others,holes,repeats,delay_ms"
+    )?;
     play(&mut out, "normal", None)?;
     for kind in ScenarioKind::ALL {
         play(&mut out, kind.name(), Some(kind))?;
@@ -55,7 +64,7 @@ fn play(out: &mut impl Write, name: &str, kind: Option<ScenarioKind>) -> std::io
         universe: Vec::new(),
         calendar: Calendar::Xnys,
         seed: 4,
-        ticks_per_second: 20,
+        rate: Rate::Total(20),
         start_ns: session.open_ns,
         run: "scenarios".into(),
         model: Model::default(),
@@ -64,7 +73,8 @@ fn play(out: &mut impl Write, name: &str, kind: Option<ScenarioKind>) -> std::io
                 kind,
                 from_ns: at(from),
                 until_ns: at(UNTIL),
-                symbol: None,
+                symbol: (kind == ScenarioKind::HotSymbol)
+                    .then(|| Symbol::new(DRAWN).expect("a symbol")),
             })
             .into_iter()
             .collect(),
@@ -75,20 +85,23 @@ fn play(out: &mut impl Write, name: &str, kind: Option<ScenarioKind>) -> std::io
     Simulator::new(settings)
         .expect("a market")
         .emit(session.close_ns, &mut |tick| {
-            if &*tick.symbol == "NVDA" {
-                let minute = (tick.ts_event_ns - session.open_ns) / MINUTE_NS;
-                see(minutes.entry(minute).or_default(), tick, &mut next);
+            let minute = (tick.ts_event_ns - session.open_ns) / MINUTE_NS;
+            let minute = minutes.entry(minute).or_default();
+            if &*tick.symbol == DRAWN {
+                see(minute, tick, &mut next);
+            } else {
+                minute.others += 1;
             }
         });
-    let mut mid = f64::NAN;
     for minute in 0..390 {
         let found = minutes.remove(&minute).unwrap_or_default();
-        mid = found.mid.unwrap_or(mid);
+        // Without a quote there is no mid.
+        let mid = found.mid.unwrap_or(f64::NAN);
         let delay = found.delay / f64::from(found.ticks.max(1));
         writeln!(
             out,
-            "{name},{minute},{mid},{},{},{},{delay}",
-            found.ticks, found.holes, found.repeats
+            "{name},{minute},{mid},{},{},{},{},{delay}",
+            found.ticks, found.others, found.holes, found.repeats
         )?;
     }
     Ok(())

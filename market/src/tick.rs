@@ -262,6 +262,9 @@ pub const REOPENING_PRINT: &str = "5";
 /// `conditions` of a trade that is told late, out of its order.
 pub const OUT_OF_SEQUENCE: &str = "Z";
 
+/// `conditions` of a trade of less than a round lot, where the venue tells those apart.
+pub const ODD_LOT: &str = "I";
+
 /// Bit of `flags`: the trade is no last price.
 pub const NOT_LAST: i32 = 1;
 /// Bit of `flags`: the trade is neither a high nor a low.

@@ -1,4 +1,4 @@
-"""Compares every session of every exchange with exchange-calendars, 2000 to 2030.
+"""Compares every session of every calendar with exchange-calendars, 2000 to 2030.
 
     pip install -r tests/python/calendar-requirements.txt
     python3 tests/python/calendar_oracle.py target/debug/examples/calendar
@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 
 FIRST, LAST = date(2000, 1, 1), date(2030, 12, 31)
-EXCHANGES = ["XNYS", "XNAS", "XLON", "XETR", "XTKS", "XPAR", "XHKG", "XASX", "XTSE", "XBOM"]
+CALENDARS = ["XNYS", "XNAS", "XLON", "XETR", "XTKS", "XPAR", "XHKG", "XASX", "XTSE", "XBOM", "24x7"]
+# The oracle's names, where they are others.
+ORACLES = {"24x7": "24/7"}
 
 
 def at(text):
@@ -96,6 +98,7 @@ EXCEPTIONS = [
 
 def oracle(name):
     """Each session's hours on the exchange's clock, its zone, and the last date that is known."""
+    name = ORACLES.get(name, name)
     klass = type(exchange_calendars.get_calendar(name))
     bound = klass.bound_max()
     last = LAST if bound is None else min(LAST, bound.date())
@@ -141,7 +144,7 @@ def main():
     example = sys.argv[1]
     seen, wrong, compared = Counter(), [], 0
     print(f"exchange-calendars {exchange_calendars.__version__}")
-    for name in EXCHANGES:
+    for name in CALENDARS:
         theirs, zone, last = oracle(name)
         mine = ours(example, name, last)
         zone = ZoneInfo(str(zone))

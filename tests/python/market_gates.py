@@ -1,14 +1,18 @@
 """Checks the simulator's gates with code of others (numpy, scipy, statsmodels).
 
-    cargo run -p stockpipe-market --example gates -- --seeds 1 --export DIR
+    cargo run -p stockpipe-market --example gates -- --seeds 1 --model-only --export DIR
     python3 tests/python/market_gates.py DIR [--plots PNG]
 
-Rebuilds one day's one-minute bars from the raw ticks and requires equality, then computes every
-statistic anew and compares it with its bound and with what the tool printed (gates.csv).
+Rebuilds one day's one-minute bars from the raw ticks and requires equality, holds every tick of a
+market in which much goes wrong to the rules, then computes every statistic anew and compares it
+with its bound and with what the tool printed (gates.csv). With STOCKPIPE_PRICES, a folder of daily
+prices (*-daily.csv.gz with Date and Close), it prints their statistics beside the model's.
 """
 
 import argparse
 import csv
+import gzip
+import os
 import pathlib
 import sys
 from decimal import Decimal
@@ -46,6 +50,8 @@ BOUNDS = {
     "epps": (0, 0.9, 0.02),
     "spread-volatility": (0.3, np.inf, 0.02),
     "overnight": (0.1, 0.35, 0.02),
+    "integrity": (0, 0, 0),
+    "zipf slope": (-1.15, -0.85, 0.001),
 }
 
 
@@ -76,7 +82,7 @@ def read_ticks(path):
 
 def rebuild(ticks, symbol, day):
     """One day's bars out of raw ticks."""
-    bars = [None] * MINUTES
+    bars = [[0] * 6 for _ in range(MINUTES)]
     mids = [0] * MINUTES
     for tick in ticks:
         if tick["symbol"] != symbol or int(tick["day"]) != day:
@@ -86,15 +92,17 @@ def rebuild(ticks, symbol, day):
             continue
         if tick["kind"] == "quote":
             mids[minute] = steps(tick["bid"]) + steps(tick["ask"])
-        elif tick["kind"] == "trade" and not tick["conditions"]:
+        elif tick["kind"] == "trade" and tick["side"]:
             price, size = steps(tick["price"]), int(Decimal(tick["size"]))
-            if bars[minute] is None:
-                bars[minute] = [price, price, price, price, 0, 0]
             bar = bars[minute]
-            bar[1], bar[2], bar[3] = max(bar[1], price), min(bar[2], price), price
+            # An odd lot counts for the volume, and for no price.
+            if tick["conditions"] != "I":
+                first = bar[0] or price
+                least = min(bar[2] or price, price)
+                bar[:4] = [first, max(bar[1], price), least, price]
             bar[4] += size
             bar[5] += 1
-    return [bar or [0] * 6 for bar in bars], mids
+    return bars, mids
 
 
 def check_equal(names, bars, ticks):
@@ -110,6 +118,99 @@ def check_equal(names, bars, ticks):
                 assert int(bars["twice_mid"][at, 7, minute]) == mids[minute], (symbol, minute)
             compared += 1
     return compared
+
+
+MINUTE_NS = 60_000_000_000
+CLOSE_NS = MINUTES * MINUTE_NS
+CENT = 10_000_000
+
+
+def integrity(ticks):
+    """How many ticks break a rule, in a market of late ticks, corrections, halts and a slow clock."""
+    wrong = 0
+    numbers, live, days = {}, {}, {}
+    for tick in ticks:
+        symbol, day, name = tick["symbol"], int(tick["day"]), tick["trade_id"]
+        # In the order in which they arrive: numbers, receipts, and what corrections name.
+        wrong += int(tick["seq"]) != numbers.get(symbol, 0)
+        numbers[symbol] = int(tick["seq"]) + 1
+        wrong += tick["skewed"] == "0" and int(tick["recv_ns"]) < int(tick["event_ns"])
+        if tick["kind"] == "trade":
+            wrong += (symbol, day, name) in live
+            live[symbol, day, name] = tick["size"]
+        elif tick["kind"] == "correction":
+            wrong += live.pop((symbol, day, name), None) != tick["size"]
+        days.setdefault((symbol, day), []).append(tick)
+    for told in days.values():
+        # In the order in which they happened: phases, halts, the ladder, and the quote.
+        bid, ask, halted = 0, 0, False
+        for tick in sorted(told, key=lambda tick: int(tick["event_ns"])):
+            at, status = int(tick["event_ns"]), tick["status"]
+            price = steps(tick["price"]) if tick["price"] else None
+            trading = 0 <= at < CLOSE_NS
+            if tick["kind"] == "quote":
+                bid, ask = steps(tick["bid"]), steps(tick["ask"])
+                on_ladder = bid > 0 and bid % CENT == 0 and ask % CENT == 0
+                wrong += halted or not trading or bid >= ask or not on_ladder
+            elif tick["kind"] == "trade":
+                wrong += halted or price <= 0 or price % CENT != 0
+                if tick["side"]:
+                    wrong += not trading or not bid <= price <= ask
+                else:
+                    wrong += at % MINUTE_NS != 0 or not 0 <= at <= CLOSE_NS
+                odd = Decimal(tick["size"]) < lot(price) and bool(tick["side"])
+                wrong += odd != ("I" in tick["conditions"].split())
+            elif tick["kind"] == "auction" and tick["flags"] == "8":
+                wrong += halted or at < CLOSE_NS - 10 * MINUTE_NS
+            elif tick["kind"] == "status":
+                wrong += (status == "open" and at != 0) or (status == "close" and at != CLOSE_NS)
+                halted = status == "halt" or (halted and status == "close")
+    return int(wrong)
+
+
+def lot(price):
+    """Shares of a round lot: 40 from 250.01 to 1,000 dollars; here none is dearer, or near the edge."""
+    assert price < 1000 * 10**9
+    return 100 if price <= 250 * 10**9 else 40
+
+
+def zipf(path):
+    """Slope of trades over rank, both logarithmic, of ranks 1 to 250."""
+    counts = np.sort(np.loadtxt(path))[::-1][:250]
+    return float(stats.linregress(np.log(np.arange(1, 251)), np.log(np.maximum(counts, 0.5))).slope)
+
+
+def daily(closes):
+    """Statistics of daily returns: deviation, kurtosis, tail, memory of sizes, leverage."""
+    r = np.diff(np.log(closes))
+    size = np.abs(r)
+    memory = autocorrelations(size, 20)
+    top = np.sort(size)[::-1]
+    k = len(top) // 50 - 1
+    # How sizes of the ten days that follow go with today's return.
+    later = [np.corrcoef(r[:-lag], size[lag:])[0, 1] for lag in range(1, 11)]
+    return [r.std(), stats.kurtosis(r), k / np.log(top[:k] / top[k]).sum(), *memory[[1, 5, 20]], np.mean(later)]
+
+
+DAILY = ["sd", "ex. kurtosis", "tail index", "ACF|r| 1", "ACF|r| 5", "ACF|r| 20", "leverage"]
+
+
+def print_daily(folder):
+    """The model's daily statistics over twenty years, and those of real indices beside them."""
+    closes = np.loadtxt(folder / "daily.csv", delimiter=",", skiprows=1)
+    index = np.exp(np.concatenate([[0], np.cumsum(np.diff(np.log(closes), axis=0).mean(axis=1))]))
+    rows = {
+        "model, 12 symbols (median)": np.median([daily(column) for column in closes.T], axis=0),
+        "model, their equal-weight index": daily(index),
+    }
+    prices = os.environ.get("STOCKPIPE_PRICES")
+    for path in sorted(pathlib.Path(prices).glob("*-daily.csv.gz")) if prices else []:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            real = [float(row["Close"]) for row in csv.DictReader(file)]
+        rows[f"{path.name.removesuffix('-daily.csv.gz')}, {len(real)} sessions"] = daily(np.array(real))
+    print(f"\n{'daily closes':<32}" + "".join(f"{name:>14}" for name in DAILY))
+    for name, values in rows.items():
+        print(f"{name:<32}" + "".join(f"{value:>14.4f}" for value in values))
 
 
 def prints(ticks, symbol):
@@ -352,6 +453,8 @@ def main():
     print(f"{compared} bars of one day rebuilt from raw ticks: equal")
     trades = [prints(ticks, names[at]) for at in range(2)]
     found, plots = measure(bars, trades)
+    found["integrity"] = integrity(read_ticks(arguments.folder / "disturbed.csv"))
+    found["zipf slope"] = zipf(arguments.folder / "activity.csv")
     with open(arguments.folder / "gates.csv", encoding="utf-8") as file:
         told = {row[0]: float(row[1]) for row in csv.reader(file)}
     bad = 0
@@ -363,6 +466,7 @@ def main():
         bad += not (within and agrees)
         verdict = "ok" if within and agrees else ("OUT OF BOUNDS" if agrees else "DIFFERS")
         print(f"{name:<18} {f'{least} … {greatest}':<16} {value:>8.3f} {told[name]:>8.3f}  {verdict}")
+    print_daily(arguments.folder)
     if arguments.plots:
         plot(plots, arguments.plots)
     return 1 if bad else 0

@@ -39,6 +39,7 @@ fn the_smallest_pipeline_gets_every_default() {
             source: Source::Simulated {
                 seed: 42,
                 ticks_per_second: 100,
+                top_ticks_per_second: None,
                 speed: 1,
                 start: None,
                 clock: MarketClock::Wall,
@@ -227,6 +228,7 @@ fn a_simulated_market_resolves_with_its_scenarios() {
         Source::Simulated {
             seed: 42,
             ticks_per_second: 100,
+            top_ticks_per_second: None,
             speed: 1,
             start: Some(jiff::civil::date(2026, 11, 16)),
             clock: MarketClock::FromStart { skip_closed: true },

@@ -41,7 +41,10 @@ pub struct SourceSpec {
         .field_path(".start"),
     validation = Rule::new("self.clock == 'FromStart' || !self.skipClosed")
         .message("needs a clock of its own, since the wall's knows no pause; write clock: FromStart with it")
-        .field_path(".skipClosed")
+        .field_path(".skipClosed"),
+    validation = Rule::new("!has(self.topTicksPerSecond) || self.ticksPerSecond == 100")
+        .message("cannot be beside topTicksPerSecond, which fixes each symbol's own; write one of the two")
+        .field_path(".ticksPerSecond")
 )]
 pub struct SimulatedSpec {
     /// Seed: the same seed makes the same market.
@@ -52,6 +55,12 @@ pub struct SimulatedSpec {
     #[serde(default = "defaults::ticks_per_second")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub ticks_per_second: i64,
+    /// Instead of ticksPerSecond: mean ticks a second of the first symbol while the market is open;
+    /// the r-th has 1/r of them. A symbol that is added at the end of the list then changes no
+    /// other, and the producer's run goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub top_ticks_per_second: Option<i64>,
     /// Market seconds per second on the clock.
     #[serde(default = "defaults::simulated_speed")]
     #[schemars(range(min = 1, max = 100_000))]

@@ -1,11 +1,13 @@
 //! Holds the synthetic market to what is known of real ones, and shows that the tests can fail:
 //! poorer models must not pass.
 //!
-//! `cargo run -p stockpipe-market --example gates -- [--seeds N] [--export DIR]` prints one
-//! table and exits with 1 if a gate does not hold: of the model's seeds nine in ten must pass,
-//! of a control's that must fail at most one in ten may. With `--export` it writes the first
-//! seed's bars and raw ticks for `tests/python/market_gates.py`.
+//! `cargo run -p stockpipe-market --example gates -- [--seeds N] [--model-only] [--export DIR]`
+//! prints one table and exits with 1 if a gate does not hold: of the model's seeds nine in ten
+//! must pass, of a control's that must fail at most one in ten may. With `--export` it writes the
+//! first seed's bars, raw ticks and more for `tests/python/market_gates.py`; with `--model-only`
+//! it leaves the controls out.
 
+mod integrity;
 mod measure;
 mod statistics;
 mod tape;
@@ -19,6 +21,7 @@ use std::time::Instant;
 use measure::measure;
 use statistics::{median, quantile, slope};
 use stockpipe_market::simulator::Model;
+use tape::Tape;
 
 /// Which controls must fail.
 #[derive(Clone, Copy, PartialEq)]
@@ -96,16 +99,22 @@ impl Gate {
 
 struct Arguments {
     seeds: u64,
+    model_only: bool,
     export: Option<PathBuf>,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
         seeds: 20,
+        model_only: false,
         export: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--model-only" {
+            arguments.model_only = true;
+            continue;
+        }
         let value = words.next();
         match (word.as_str(), value) {
             ("--seeds", Some(text)) => {
@@ -114,7 +123,11 @@ fn arguments() -> Result<Arguments, String> {
                     .ok_or_else(|| format!("--seeds {text}: write a number from 1 to 1000"))?;
             }
             ("--export", Some(text)) => arguments.export = Some(text.into()),
-            _ => return Err(format!("{word}: write [--seeds N] [--export DIR]")),
+            _ => {
+                return Err(format!(
+                    "{word}: write [--seeds N] [--model-only] [--export DIR]"
+                ));
+            }
         }
     }
     Ok(arguments)
@@ -152,31 +165,31 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
     ];
     // Per model, per gate, the values of all seeds.
     let mut values = vec![vec![Vec::new(); GATES.len()]; models.len()];
-    for (at, (name, model)) in models.iter().enumerate() {
+    let played = if arguments.model_only {
+        1
+    } else {
+        models.len()
+    };
+    for (at, (name, model)) in models.iter().enumerate().take(played) {
         for seed in 1..=arguments.seeds {
             let first = at == 0 && seed == 1;
             let export = arguments.export.as_ref().filter(|_| first);
-            let tape = match export {
-                Some(folder) => {
-                    let file = |name| File::create(folder.join(name)).map(BufWriter::new);
-                    let mut out = file("ticks.csv")?;
-                    writeln!(
-                        out,
-                        "symbol,day,after_ns,kind,price,size,side,bid,ask,conditions"
-                    )?;
-                    let tape = tape::play(model, seed, DAYS, Some(&mut out))?;
-                    out.flush()?;
-                    let mut out = file("bars.csv")?;
-                    tape::write_bars(&mut out, &tape)?;
-                    out.flush()?;
-                    tape
-                }
-                None => tape::play(model, seed, DAYS, None)?,
-            };
+            let tape = play(model, seed, export)?;
             ticks += tape.ticks;
             let mut found = measure(&tape);
             if at == 0 {
-                found.push(("zipf slope", zipf(&tape::activity(model, seed))));
+                let counts = tape::activity(model, seed);
+                if let Some(mut out) = create(export, "activity.csv")? {
+                    for count in &counts {
+                        writeln!(out, "{count}")?;
+                    }
+                    out.flush()?;
+                }
+                found.push(("zipf slope", zipf(&counts)));
+                if let Some(mut out) = create(export, "daily.csv")? {
+                    tape::write_daily(&mut out, model, seed)?;
+                    out.flush()?;
+                }
             }
             if let Some(folder) = export {
                 let mut out = File::create(folder.join("gates.csv"))?;
@@ -206,6 +219,36 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
         begun.elapsed().as_secs_f64()
     );
     Ok(good)
+}
+
+/// A seed's tape; `export` gets its bars and raw ticks, and those of a market that is disturbed.
+fn play(model: &Model, seed: u64, export: Option<&PathBuf>) -> std::io::Result<Tape> {
+    let mut ticks = create(export, "ticks.csv")?;
+    if let Some(out) = &mut ticks {
+        writeln!(
+            out,
+            "symbol,day,after_ns,kind,price,size,side,bid,ask,conditions"
+        )?;
+    }
+    let out = ticks.as_mut().map(|out| out as &mut dyn Write);
+    let mut tape = tape::play(model, seed, DAYS, out)?;
+    let mut bars = create(export, "bars.csv")?;
+    if let Some(out) = &mut bars {
+        tape::write_bars(out, &tape)?;
+    }
+    let mut disturbed = create(export, "disturbed.csv")?;
+    let out = disturbed.as_mut().map(|out| out as &mut dyn Write);
+    tape.violations += integrity::disturbed(model, seed, out)?;
+    for mut out in [ticks, bars, disturbed].into_iter().flatten() {
+        out.flush()?;
+    }
+    Ok(tape)
+}
+
+/// A file of the export, where there is one.
+fn create(folder: Option<&PathBuf>, name: &str) -> std::io::Result<Option<BufWriter<File>>> {
+    let create = |folder: &PathBuf| File::create(folder.join(name)).map(BufWriter::new);
+    folder.map(create).transpose()
 }
 
 /// Slope of trades over rank, ranks 1 to 250, both logarithmic.

@@ -5,15 +5,17 @@ use std::io::Write;
 
 use jiff::civil::date;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
-use stockpipe_market::tick::{Kind, Side, Symbol, Tick};
+use stockpipe_market::simulator::{Disorder, Model, Rate, Settings, Simulator};
+use stockpipe_market::tick::{Kind, Side, Symbol, Tick, Updates};
+
+use crate::integrity::Book;
 
 /// Three sectors of four symbols, most active first.
 pub(crate) const SYMBOLS: [&str; 12] = [
     "NVDA", "JPM", "XOM", "AAPL", "BAC", "CVX", "MSFT", "V", "COP", "AMD", "GS", "SLB",
 ];
 /// Ticks a second over all: about 11,000 trades a day for the first, 940 for the last.
-const RATE: u64 = 5;
+const RATE: Rate = Rate::Total(5);
 pub(crate) const MINUTES: usize = 390;
 const MINUTE_NS: i64 = 60_000_000_000;
 /// Days whose raw ticks are kept, of the first two symbols.
@@ -65,62 +67,18 @@ pub(crate) struct Tape {
     pub(crate) ticks: u64,
 }
 
-pub(crate) fn settings(model: &Model, seed: u64, symbols: Vec<Symbol>, rate: u64) -> Settings {
+pub(crate) fn settings(model: &Model, seed: u64, symbols: Vec<Symbol>, rate: Rate) -> Settings {
     Settings {
         symbols,
         universe: Vec::new(),
         calendar: Calendar::Xnys,
         seed,
-        ticks_per_second: rate,
+        rate,
         start_ns: Calendar::Xnys.instant(date(2026, 1, 5).at(0, 0, 0, 0)),
         run: "gates".into(),
         model: model.clone(),
         scenarios: Vec::new(),
         disorder: Disorder::default(),
-    }
-}
-
-/// The rules that every tick keeps, of one symbol.
-#[derive(Clone, Copy, Default)]
-struct Book {
-    next_seq: u64,
-    last_ns: i64,
-    bid: i64,
-    ask: i64,
-    halted: bool,
-}
-
-impl Book {
-    fn violated(&mut self, tick: &Tick, session: (i64, i64)) -> bool {
-        let cent = 10_000_000;
-        let mut wrong = tick.seq != self.next_seq
-            || tick.ts_event_ns < self.last_ns
-            || tick.ts_recv_ns < Some(tick.ts_event_ns)
-            || !(session.0..=session.1).contains(&tick.ts_event_ns);
-        self.next_seq = tick.seq + 1;
-        self.last_ns = tick.ts_event_ns;
-        match tick.kind {
-            Kind::Quote => {
-                let steps = |price: Option<stockpipe_market::tick::Price>| {
-                    price.map_or(0, |price| price.steps())
-                };
-                (self.bid, self.ask) = (steps(tick.bid_price), steps(tick.ask_price));
-                wrong |= self.halted || self.bid <= 0 || self.bid >= self.ask;
-                wrong |= self.bid % cent != 0 || self.ask % cent != 0;
-            }
-            Kind::Trade => {
-                let price = tick.price.map_or(0, |price| price.steps());
-                wrong |= self.halted || price <= 0 || price % cent != 0;
-                let auction = tick.conditions.is_some();
-                wrong |= !auction && !(self.bid..=self.ask).contains(&price);
-            }
-            _ => match tick.status.as_deref() {
-                Some("halt") => self.halted = true,
-                Some("resume" | "open") => self.halted = false,
-                _ => {}
-            },
-        }
-        wrong
     }
 }
 
@@ -143,7 +101,7 @@ pub(crate) fn play(
         violations: 0,
         ticks: 0,
     };
-    let mut books = [Book::default(); SYMBOLS.len()];
+    let mut books = SYMBOLS.map(|_| Book::default());
     let mut date = date(2026, 1, 4);
     let mut failure = None;
     while tape.days[0].len() < days {
@@ -163,7 +121,7 @@ pub(crate) fn play(
             tape.ticks += 1;
             let lane = lanes[&tick.symbol];
             let book = &mut books[lane];
-            tape.violations += u64::from(book.violated(tick, (session.open_ns, session.close_ns)));
+            tape.violations += u64::from(book.violated(tick, &session));
             halted |= tick.status.as_deref() == Some("halt");
             let after_ns = tick.ts_event_ns - session.open_ns;
             if whole && lane < RAW_SYMBOLS && number < RAW_DAYS {
@@ -173,13 +131,14 @@ pub(crate) fn play(
                     failure.get_or_insert(error);
                 }
                 if let (Some(price), Some(side)) = (tick.price, tick.side) {
+                    let (bid, ask) = book.quote();
                     prints[lane].push(Print {
                         day: number,
                         after_ns,
                         price: price.to_f64(),
                         sign: if side == Side::Buy { 1.0 } else { -1.0 },
-                        mid: (book.bid + book.ask) as f64 / 2e9,
-                        half_spread: (book.ask - book.bid) as f64 / 2e9,
+                        mid: (bid + ask) as f64 / 2e9,
+                        half_spread: (ask - bid) as f64 / 2e9,
                     });
                 }
             }
@@ -216,16 +175,19 @@ impl Day {
             }
             bar.spread.0 += (ask.steps() - bid.steps()) as f64 / (twice as f64 / 2.0);
             bar.spread.1 += 1;
-        } else if let (Kind::Trade, Some(price), Some(size), None) =
-            (tick.kind, tick.price, tick.size, &tick.conditions)
+        } else if let (Kind::Trade, Some(price), Some(size), Some(_)) =
+            (tick.kind, tick.price, tick.size, tick.side)
         {
-            let price = price.steps();
-            let [open, high, low, _] = bar.prices;
-            bar.prices = if bar.trades == 0 {
-                [price; 4]
-            } else {
-                [open, high.max(price), low.min(price), price]
-            };
+            // An odd lot counts for the volume, and for no price.
+            if Updates::of(tick.flags).last {
+                let price = price.steps();
+                let [open, high, low, _] = bar.prices;
+                bar.prices = if open == 0 {
+                    [price; 4]
+                } else {
+                    [open, high.max(price), low.min(price), price]
+                };
+            }
             bar.volume += (size.steps() / 10_000_000_000) as i64;
             bar.trades += 1;
         }
@@ -287,7 +249,8 @@ pub(crate) fn write_bars(out: &mut dyn Write, tape: &Tape) -> std::io::Result<()
 pub(crate) fn activity(model: &Model, seed: u64) -> Vec<f64> {
     let symbols = stockpipe_market::simulator::universe(500);
     let lanes: HashMap<Symbol, usize> = symbols.iter().cloned().zip(0..).collect();
-    let mut simulator = Simulator::new(settings(model, seed, symbols, 50)).expect("a market");
+    let mut simulator =
+        Simulator::new(settings(model, seed, symbols, Rate::Total(50))).expect("a market");
     let mut counts = vec![0.0; 500];
     simulator.emit(
         Calendar::Xnys.instant(date(2026, 1, 10).at(0, 0, 0, 0)),
@@ -298,4 +261,42 @@ pub(crate) fn activity(model: &Model, seed: u64) -> Vec<f64> {
         },
     );
     counts
+}
+
+/// Sessions of the daily closes: as many as twenty years have.
+const DAILY_SESSIONS: usize = 5_031;
+
+/// Daily closes of many years, one column a symbol, without dividends and splits: what is compared
+/// with real indices.
+pub(crate) fn write_daily(out: &mut dyn Write, model: &Model, seed: u64) -> std::io::Result<()> {
+    let symbols = SYMBOLS.map(|name| Symbol::new(name).expect("a symbol"));
+    // Hardly a tick but the auctions': the last of very many symbols.
+    let mut universe: Vec<Symbol> = (0..5_000)
+        .map(|at| Symbol::new(&format!("F{at}")).expect("a symbol"))
+        .collect();
+    universe.extend(symbols.iter().cloned());
+    let model = Model {
+        corporate_actions: false,
+        ..model.clone()
+    };
+    let settings = Settings {
+        universe,
+        ..settings(&model, seed, symbols.to_vec(), Rate::Total(1))
+    };
+    let lanes: HashMap<Symbol, usize> = symbols.iter().cloned().zip(0..).collect();
+    let mut simulator = Simulator::new(settings).expect("a market");
+    writeln!(out, "{}", SYMBOLS.join(","))?;
+    let mut closes = [0.0; SYMBOLS.len()];
+    let mut day = date(2026, 1, 4);
+    for _ in 0..DAILY_SESSIONS {
+        let session = Calendar::Xnys.next_session(day).expect("a session");
+        day = session.date;
+        simulator.emit(session.close_ns + 1, &mut |tick| {
+            if let (Kind::Trade, None, Some(price)) = (tick.kind, tick.side, tick.price) {
+                closes[lanes[&tick.symbol]] = price.to_f64();
+            }
+        });
+        writeln!(out, "{}", closes.map(|close| close.to_string()).join(","))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::hours::{Hours, at};
@@ -114,12 +114,17 @@ impl Calendar {
     }
 }
 
+/// Trading until a close at which the orders for it are crossed.
+const fn in_new_york(close: Time) -> Hours {
+    Hours::new(at(9, 30), close).closing_auction(close, close)
+}
+
 static XNYS: Exchange = Exchange::new(
     "XNYS",
     "New York Stock Exchange",
     "America/New_York",
     (xnys::FIRST_YEAR, LAST_YEAR),
-    |date| Some(Hours::new(at(9, 30), xnys::close(date)?).orders_from(at(6, 30))),
+    |date| Some(in_new_york(xnys::close(date)?).orders_from(at(6, 30))),
 );
 
 /// Nasdaq keeps the trading days of the New York Stock Exchange; its orders begin earlier.
@@ -128,7 +133,7 @@ static XNAS: Exchange = Exchange::new(
     "Nasdaq",
     "America/New_York",
     (xnys::FIRST_YEAR, LAST_YEAR),
-    |date| Some(Hours::new(at(9, 30), xnys::close(date)?).orders_from(at(4, 0))),
+    |date| Some(in_new_york(xnys::close(date)?).orders_from(at(4, 0))),
 );
 
 static XLON: Exchange = Exchange::new(

@@ -87,12 +87,19 @@ impl Hours {
         }
     }
 
-    /// The closing auction's call begins, and is crossed: at the close or after it.
+    /// The closing auction's call begins, and is crossed: at the close or after it. Where orders are
+    /// gathered beside continuous trading, the call has no time of its own: both are the close.
     pub(super) const fn closing_auction(self, call: Time, cross: Time) -> Hours {
         Hours {
             closing_auction: Some((call, cross)),
             ..self
         }
+    }
+
+    /// The time at which continuous trading ends and the closing auction's call begins, where the
+    /// exchange has such an auction.
+    pub(super) fn closing_call(&self) -> Option<Time> {
+        self.closing_auction.map(|(call, _)| call)
     }
 
     /// The time after which nothing more trades: that of the closing auction where it comes

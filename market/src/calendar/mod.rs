@@ -78,11 +78,20 @@ pub struct Session {
     pub close_ns: i64,
     /// The break of the middle of the day: its first instant, and the one it ends.
     pub lunch_ns: Option<(i64, i64)>,
+    /// The instant at which continuous trading ends and the call of the closing auction begins: the
+    /// close, where orders for the auction are gathered beside continuous trading; none, where the
+    /// exchange has no such auction.
+    pub closing_call_ns: Option<i64>,
     /// The instant of its last trade: of its closing auction where that comes after the close.
     pub last_trade_ns: i64,
 }
 
 impl Session {
+    /// The instant at which continuous trading ends.
+    pub fn trading_end_ns(&self) -> i64 {
+        self.closing_call_ns.unwrap_or(self.close_ns)
+    }
+
     /// Whether the instant lies in the session, lunch included.
     pub fn contains(&self, ns: i64) -> bool {
         (self.open_ns..self.close_ns).contains(&ns)
@@ -177,6 +186,7 @@ impl Calendar {
             open_ns: at(hours.open),
             close_ns: at(hours.close),
             lunch_ns: hours.lunch.map(|(from, to)| (at(from), at(to))),
+            closing_call_ns: hours.closing_call().map(at),
             last_trade_ns: at(hours.last_trade()),
         })
     }
@@ -189,6 +199,7 @@ impl Calendar {
             open_ns: self.instant(start_of(date)),
             close_ns,
             lunch_ns: None,
+            closing_call_ns: None,
             last_trade_ns: close_ns - 1,
         }
     }

@@ -3,6 +3,10 @@
 //! The exchange announces its holidays year by year, many by the moon: they are a table, and the
 //! calendar ends with the last year announced. Pre-open call auction 09:00–09:15 since 18
 //! October 2010, trading 09:15–15:30. The hour of Muhurat trading on Diwali is not modelled.
+//!
+//! The closing price is a mean of the last half hour. Since 3 August 2026 shares with derivatives
+//! have a closing auction instead, from 15:15 (SEBI's circular of 16 January 2026), which is not
+//! modelled: which shares those are is not known here.
 
 use jiff::civil::Date;
 

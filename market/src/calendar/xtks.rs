@@ -6,7 +6,7 @@
 //! days off from 31 December to 3 January; its news of trading hours.
 //!
 //! Orders from 08:00, trading 09:00–15:30 with lunch 11:30–12:30 and a closing auction from 15:25
-//! since 5 November 2024; to 15:00 before. Until 18 November 2011 lunch began at 11:00, and until
+//! since 5 November 2024; to 15:00 before, where orders for the close were crossed without a call. Until 18 November 2011 lunch began at 11:00, and until
 //! January 2009 the first and the last session of a year had only the morning.
 
 use jiff::civil::{Date, Weekday};
@@ -31,13 +31,17 @@ const NOW: Hours = Hours::new(at(9, 0), at(15, 30))
 
 const TO_THREE: Hours = Hours::new(at(9, 0), at(15, 0))
     .orders_from(at(8, 0))
-    .lunch(at(11, 30), at(12, 30));
+    .lunch(at(11, 30), at(12, 30))
+    .closing_auction(at(15, 0), at(15, 0));
 
 const LONG_LUNCH: Hours = Hours::new(at(9, 0), at(15, 0))
     .orders_from(at(8, 0))
-    .lunch(at(11, 0), at(12, 30));
+    .lunch(at(11, 0), at(12, 30))
+    .closing_auction(at(15, 0), at(15, 0));
 
-const MORNING: Hours = Hours::new(at(9, 0), at(11, 0)).orders_from(at(8, 0));
+const MORNING: Hours = Hours::new(at(9, 0), at(11, 0))
+    .orders_from(at(8, 0))
+    .closing_auction(at(11, 0), at(11, 0));
 
 /// The hours of a date, Tokyo time; `None` where the exchange does not open.
 pub(super) fn hours(date: Date) -> Option<Hours> {

@@ -12,8 +12,13 @@ use super::hours::{Hours, at};
 /// Attacks of 11 September 2001.
 const SPECIAL_CLOSURES: [Date; 2] = [Date::constant(2001, 9, 11), Date::constant(2001, 9, 12)];
 
-const FULL: Hours = Hours::new(at(9, 30), at(16, 0)).orders_from(at(7, 0));
-const HALF: Hours = Hours::new(at(9, 30), at(13, 0)).orders_from(at(7, 0));
+const FULL: Hours = Hours::new(at(9, 30), at(16, 0))
+    .orders_from(at(7, 0))
+    .closing_auction(at(16, 0), at(16, 0));
+
+const HALF: Hours = Hours::new(at(9, 30), at(13, 0))
+    .orders_from(at(7, 0))
+    .closing_auction(at(13, 0), at(13, 0));
 
 /// The hours of a date, Toronto time; `None` where the exchange does not open.
 pub(super) fn hours(date: Date) -> Option<Hours> {

@@ -6,7 +6,7 @@ use jiff::civil::date;
 
 use super::*;
 use crate::calendar::Calendar;
-use crate::simulator::{Disorder, Model, Settings, Simulator};
+use crate::simulator::{Disorder, Model, Rate, Settings, Simulator};
 use crate::tick::{Kind, Symbol};
 
 /// Three sectors of three symbols.
@@ -29,7 +29,7 @@ fn bars(model: &Model, seed: u64, sessions: usize, minutes: bool) -> Vec<Prices>
         universe,
         calendar: Calendar::Xnys,
         seed,
-        ticks_per_second: if minutes { 2 } else { 1 },
+        rate: Rate::Total(if minutes { 2 } else { 1 }),
         start_ns: Calendar::Xnys.instant(start.at(0, 0, 0, 0)),
         run: "r".into(),
         model: Model {
@@ -49,7 +49,7 @@ fn bars(model: &Model, seed: u64, sessions: usize, minutes: bool) -> Vec<Prices>
         .expect("a market")
         .emit(until, &mut |tick| {
             let price = match (tick.kind, tick.price, tick.bid_price.zip(tick.ask_price)) {
-                (Kind::Trade, Some(price), _) if tick.conditions.is_some() => price.to_f64(),
+                (Kind::Trade, Some(price), _) if tick.side.is_none() => price.to_f64(),
                 (Kind::Quote, _, Some((bid, ask))) if minutes => {
                     f64::midpoint(bid.to_f64(), ask.to_f64())
                 }
@@ -107,8 +107,8 @@ fn daily_bars_give_back_what_they_were_made_with() {
         let near = |what: &str, found: f64, known: f64, by: f64| {
             assert!((found - known).abs() < by, "{what}: {found} for {known}");
         };
-        // e^H of a few years is not yet of mean 1.
-        let wide = 0.3 * known.volatility.0;
+        // e^H of six years is not yet of mean 1.
+        let wide = 0.12 * known.volatility.0;
         near(
             "least volatility",
             found.volatility.0,
@@ -121,9 +121,9 @@ fn daily_bars_give_back_what_they_were_made_with() {
             known.volatility.1,
             wide,
         );
-        near("overnight", found.overnight, known.overnight, 0.1);
-        near("market", found.market, known.market, 0.1);
-        near("sector", found.sector, known.sector, 0.1);
+        near("overnight", found.overnight, known.overnight, 0.05);
+        near("market", found.market, known.market, 0.08);
+        near("sector", found.sector, known.sector, 0.03);
         // What volatility remembers ten sessions later.
         let memory = |model: &Model| -> f64 {
             let parts = model.common[..2].iter();
@@ -131,8 +131,9 @@ fn daily_bars_give_back_what_they_were_made_with() {
                 .map(|part| part.sd.powi(2) * slow::remembered(part.sessions, 10))
                 .sum()
         };
-        near("memory", memory(&found), memory(&known), 0.06);
-        near("leverage", found.leverage, known.leverage, 0.3);
+        near("memory", memory(&found), memory(&known), 0.03);
+        // Found too weak, where there is some: by a quarter in the mean of seeds.
+        near("leverage", found.leverage, known.leverage, 0.2);
         assert_eq!(found.tail, Model::default().tail);
     }
 }
@@ -151,10 +152,17 @@ fn minute_bars_tell_tails_too() {
         assert!(found.fits.iter().all(|fit| {
             !matches!(fit.name, "tail" | "common[1]") || matches!(fit.origin, Origin::Fitted(_))
         }));
+        let near = |what: &str, found: f64, known: f64, by: f64| {
+            assert!((found - known).abs() < by, "{what}: {found} for {known}");
+        };
+        near("overnight", found.model.overnight, known.overnight, 0.05);
+        near("market", found.model.market, known.market, 0.08);
+        near("leverage", found.model.leverage, known.leverage, 0.15);
         found.model.tail.map_or(100, |half| 2 * half)
     };
     let (heavy, light) = (degrees(&heavy), degrees(&light));
-    assert!(heavy <= 12 && heavy < light, "{heavy} {light}");
+    // Of 6, and of infinitely many: jumps and changing volatility pass for tails.
+    assert!((4..=8).contains(&heavy) && light >= 10, "{heavy} {light}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Arrivals {
     /// Intensity that events have excited, fast and slow, per second.
     excited: [f64; 2],
     decay: [f64; 2],
+    /// 1 / decay: a division takes as long as four products.
+    lasts: [f64; 2],
     /// What an event adds.
     kick: [f64; 2],
 }
@@ -33,6 +35,7 @@ impl Arrivals {
             base: 0.0,
             excited: excited.map(|steps| steps as f64 / STEPS),
             decay: [fast.decay, slow.decay],
+            lasts: [1.0 / fast.decay, 1.0 / slow.decay],
             kick: [fast.branching * fast.decay, slow.branching * slow.decay],
         }
     }
@@ -70,21 +73,22 @@ impl Arrivals {
     #[inline]
     pub(super) fn wait(&self, draws: &mut Draws) -> f64 {
         let mut wait = draws.exponential() / self.base;
-        for (excited, decay) in self.excited.into_iter().zip(self.decay) {
+        for part in 0..2 {
+            let (excited, lasts) = (self.excited[part], self.lasts[part]);
             if excited <= 1e-9 {
                 continue;
             }
             // How many events the part would still bring forth by itself: it may be none, and
             // with e^−x ≥ 1 − x most of those cases need no logarithm.
-            let future = excited / decay;
+            let future = excited * lasts;
             let uniform = draws.uniform();
             if uniform <= 1.0 - future {
                 continue;
             }
             let left = 1.0 + libm::log(uniform) / future;
             // Only if its event comes before the one found.
-            if left > 0.0 && left > decayed(decay * wait) {
-                wait = -libm::log(left) / decay;
+            if left > 0.0 && left > decayed(self.decay[part] * wait) {
+                wait = -libm::log(left) * lasts;
             }
         }
         wait
@@ -104,7 +108,7 @@ impl Arrivals {
 #[inline]
 fn decayed(x: f64) -> f64 {
     if x < 0.04 {
-        1.0 - x * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0 * (1.0 - x / 5.0))))
+        1.0 - x * (1.0 - x * (1.0 / 2.0 - x * (1.0 / 6.0 - x * (1.0 / 24.0 - x * (1.0 / 120.0)))))
     } else if x > 40.0 {
         0.0
     } else {

@@ -11,7 +11,7 @@ use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
 /// The version of the model: raised whenever equal settings make other ticks.
-pub(super) const MODEL: u32 = 3;
+pub(super) const MODEL: u32 = 4;
 
 /// A market at an instant: per symbol the state at the beginning of the minute (from which the
 /// minute is made again), and the next `seq`. About 80 bytes a symbol as JSON.
@@ -27,6 +27,8 @@ pub struct Checkpoint {
     pub(super) block_ns: Option<i64>,
     /// States of the market's log-volatility.
     pub(super) volatility: [i32; 3],
+    /// Symbols of the whole market, and a hash of their names and rates.
+    listed: (usize, u64),
     pub(super) symbols: BTreeMap<Symbol, SymbolState>,
 }
 
@@ -48,6 +50,8 @@ pub(super) struct SymbolState {
     pub(super) order: i32,
     /// Where it stands between trading and halt.
     pub(super) halt: Halt,
+    /// Units of a round lot.
+    pub(super) lot: u32,
     /// The next `seq`.
     pub(super) seq: u64,
     /// The next number of the feed; `seq` but for what the feed lost or gave twice.
@@ -56,8 +60,8 @@ pub(super) struct SymbolState {
     pub(super) lost: u64,
 }
 
-/// Mid, bid and spread (in 1e-4), volatility, excitement, order, halt, `seq`, `source_seq − seq`
-/// and how many of it were lost.
+/// Mid, bid and spread (in 1e-4), volatility, excitement, order, halt and lot, `seq`, `source_seq −
+/// seq` and how many of it were lost.
 type Row = (
     i64,
     i64,
@@ -65,7 +69,7 @@ type Row = (
     [i32; 2],
     [i64; 2],
     i32,
-    (i32, i32),
+    (i32, i32, u32),
     u64,
     (i64, u64),
 );
@@ -88,6 +92,7 @@ impl From<Row> for SymbolState {
                 deviation: halt.0,
                 phase: halt.1,
             },
+            lot: halt.2,
             seq,
             source_seq: seq.saturating_add_signed(ahead),
             lost,
@@ -104,7 +109,7 @@ impl From<SymbolState> for Row {
             state.volatility,
             state.excited,
             state.order,
-            (state.halt.deviation, state.halt.phase),
+            (state.halt.deviation, state.halt.phase, state.lot),
             state.seq,
             (state.source_seq as i64 - state.seq as i64, state.lost),
         )
@@ -178,8 +183,19 @@ impl Checkpoint {
             until_ns,
             block_ns,
             volatility,
+            listed: (
+                settings.count(),
+                settings.listed(settings.count()).unwrap_or_default(),
+            ),
             symbols,
         }
+    }
+
+    /// Whether the symbols of its market go on in these settings just as they were: the same ones
+    /// in the same order with the same rates, whatever follows them in the list.
+    pub fn continues(&self, settings: &Settings) -> bool {
+        let (count, hash) = self.listed;
+        settings.listed(count) == Some(hash)
     }
 
     /// The run that it is of.

@@ -42,8 +42,9 @@ fn late_ticks_come_at_their_rate_after_ticks_that_happened_later() {
         delayed += f64::from(u8::from(delay > 400_000));
         longest = longest.max(delay);
         if tick.kind == Kind::Trade && is_late {
-            let told = (tick.conditions.as_deref(), tick.flags);
-            assert_eq!(told, (Some(tick::OUT_OF_SEQUENCE), Some(tick::NOT_LAST)));
+            let conditions = tick.conditions.as_deref().unwrap_or("");
+            assert!(conditions.ends_with(tick::OUT_OF_SEQUENCE), "{tick:?}");
+            assert_eq!(tick.flags, Some(tick::flags_of(conditions)));
         }
         assert!((0..MINUTE).contains(&delay), "{tick:?}");
     }
@@ -74,6 +75,36 @@ fn late_ticks_come_at_their_rate_after_ticks_that_happened_later() {
         all
     };
     assert_eq!(usual(&ticks), usual(&self::ticks(Disorder::default())));
+}
+
+#[test]
+fn odd_lots_are_told_apart_and_are_no_last_price() {
+    let (mut odd, mut trades) = (0.0, 0.0);
+    // A lot of Apple, at 225 dollars, is 100 shares; one of Eli Lilly, at 800, is 40.
+    let settings = settings(&["AAPL", "LLY"], Calendar::Xnys, 60, OPEN);
+    for tick in market(&settings, END) {
+        let lot = if &*tick.symbol == "LLY" { 40.0 } else { 100.0 };
+        let size = tick.size.map_or(0.0, Size::to_f64);
+        if tick.kind == Kind::Trade && tick.side.is_some() {
+            let is_odd = tick.conditions.as_deref() == Some(tick::ODD_LOT);
+            assert_eq!(is_odd, size < lot, "{tick:?}");
+            let flags = is_odd.then_some(tick::NOT_LAST | tick::NOT_HIGH_LOW);
+            assert_eq!(tick.flags, flags, "{tick:?}");
+            odd += f64::from(u8::from(is_odd));
+            trades += 1.0;
+        }
+        if size >= lot && tick.kind == Kind::Trade {
+            assert!((size / lot).fract().abs() < 1e-9, "{tick:?}");
+        }
+    }
+    assert!((0.48..0.52).contains(&(odd / trades)), "{odd} of {trades}");
+    // Where shares trade by one there is no odd lot, and coins trade in any part.
+    for (symbol, calendar) in [("BARC", Calendar::Xlon), ("BTC-USD", Calendar::AlwaysOpen)] {
+        let settings = self::settings(&[symbol], calendar, 20, OPEN);
+        let ticks = market(&settings, END);
+        let plain = |tick: &Tick| tick.side.is_none() || tick.conditions.is_none();
+        assert!(ticks.len() > 10_000 && ticks.iter().all(plain));
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub(super) enum What {
         side: Side,
         /// The number of the trade in the minute.
         number: u32,
+        /// Whether it is below a lot, and told apart for that.
+        odd: bool,
     },
     /// The print of an auction: at the open, at the close, or after a halt.
     Auction {

@@ -30,6 +30,10 @@ pub(super) struct Templates {
     corporate: Tick,
     status: Tick,
     gap: Tick,
+    /// Conditions and flags of a trade by what it is: bit 0 an odd lot, bit 1 late.
+    told: [(Option<Arc<str>>, Option<i32>); 4],
+    /// Which of them `trade` has.
+    tells: usize,
 }
 
 impl Templates {
@@ -56,6 +60,18 @@ impl Templates {
             corporate: priced(Kind::CorporateAction),
             status: template(Kind::Status),
             gap: template(Kind::Gap),
+            told: [
+                "",
+                tick::ODD_LOT,
+                tick::OUT_OF_SEQUENCE,
+                ODD_AND_OUT_OF_SEQUENCE,
+            ]
+            .map(|codes| {
+                let flags = tick::flags_of(codes);
+                let codes = (!codes.is_empty()).then(|| codes.into());
+                (codes, (flags != 0).then_some(flags))
+            }),
+            tells: 0,
         }
     }
 }
@@ -164,16 +180,17 @@ impl Templates {
                 size: units,
                 side,
                 number,
+                odd,
             } => {
+                let tells = usize::from(odd) | usize::from(event.late_ns() > 0) << 1;
                 let tick = &mut self.trade;
                 tick.price = Price::from_steps(price);
                 tick.size = size(units);
                 tick.side = Some(side);
                 tick.trade_id = Some(trade_id(number, minute));
-                let late = event.late_ns() > 0;
-                if late != tick.conditions.is_some() {
-                    tick.conditions = late.then(|| tick::OUT_OF_SEQUENCE.into());
-                    tick.flags = late.then_some(tick::NOT_LAST);
+                if tells != self.tells {
+                    (tick.conditions, tick.flags) = self.told[tells].clone();
+                    self.tells = tells;
                 }
                 tick
             }
@@ -248,6 +265,9 @@ fn trade_id(number: u32, minute: usize) -> Arc<str> {
     let id = u64::from(number) * MINUTES_A_DAY + minute as u64;
     itoa::Buffer::new().format(id).into()
 }
+
+/// The conditions of a late odd lot.
+const ODD_AND_OUT_OF_SEQUENCE: &str = "I,Z";
 
 const MINUTES_A_DAY: u64 = 1440;
 

@@ -5,6 +5,13 @@
 //! Tokyo: the exchange's table for shares outside the TOPIX 500. Hong Kong: the spread table of
 //! the rules' second schedule, as it stood in 2024. Sydney, Toronto, Mumbai: the exchanges'
 //! rules. Elsewhere as in the US.
+//!
+//! Round lots. US: 100, and since 3 November 2025 by price (Regulation NMS rule 600(b)(93); UTP
+//! Vendor Alert 2025-10). Toronto: board lots by price. Tokyo: 100 for all shares since October
+//! 2018. Hong Kong: each issuer's own board lot, worth 2,000 dollars or more (HKEX, "Guide on
+//! Trading Arrangements"). Elsewhere shares trade by one.
+
+use jiff::civil::Date;
 
 /// Steps of 1e-9 in a unit of currency.
 const UNIT: i64 = 1_000_000_000;
@@ -12,14 +19,40 @@ const UNIT: i64 = 1_000_000_000;
 /// From the first price (in 1e-9) on, prices are whole multiples of the second.
 type Band = (i64, i64);
 
+/// Units of a round lot: of which sizes are usual, and quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lots {
+    /// The same for all.
+    Of(u32),
+    /// Those of the row with the last price (in 1e-9) that is not above the share's; before a date,
+    /// the first row's.
+    ByPrice(&'static [(i64, u32)], Option<Date>),
+    /// Each issuer's own.
+    ByIssuer,
+}
+
+/// Since when US lots depend on the price.
+const US_TIERS: Date = Date::constant(2025, 11, 3);
+static US_LOTS: [(i64, u32); 4] = [
+    (0, 100),
+    (250 * UNIT + 1, 40),
+    (1_000 * UNIT + 1, 10),
+    (10_000 * UNIT + 1, 1),
+];
+static TORONTO_LOTS: [(i64, u32); 3] = [(0, 1_000), (UNIT / 10, 500), (UNIT, 100)];
+/// Board lots that are usual in Hong Kong, and the least that one should be worth.
+static BOARD_LOTS: [u32; 8] = [100, 200, 400, 500, 1_000, 2_000, 5_000, 10_000];
+const BOARD_LOT_VALUE: i64 = 2_000 * UNIT;
+
 /// An exchange's price steps, lots and currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ladder {
     bands: &'static [Band],
-    /// Shares of a round lot.
-    pub(super) lot: u32,
+    lots: Lots,
     /// Whether sizes below a lot trade.
     pub(super) odd_lots: bool,
+    /// Whether those that do are told apart, and are no last price.
+    pub(super) tells_odd_lots: bool,
     /// Sizes are whole multiples of this, in steps of 1e-10.
     pub(super) size_step: i64,
     /// ISO 4217 code of its prices.
@@ -88,15 +121,16 @@ impl Ladder {
     pub(super) fn of(mic: Option<&str>) -> Ladder {
         let us = Ladder {
             bands: &US,
-            lot: 100,
+            lots: Lots::ByPrice(&US_LOTS, Some(US_TIERS)),
             odd_lots: true,
+            tells_odd_lots: true,
             size_step: 10_000_000_000,
             currency: "USD",
             price_level: 1,
         };
         let whole = |bands: &'static [Band], currency| Ladder {
             bands,
-            lot: 1,
+            lots: Lots::Of(1),
             currency,
             ..us
         };
@@ -105,7 +139,7 @@ impl Ladder {
             Some("XETR" | "XPAR") => whole(&EU, "EUR"),
             Some("XASX") => whole(&SYDNEY, "AUD"),
             Some("XTSE") => Ladder {
-                lot: 100,
+                lots: Lots::ByPrice(&TORONTO_LOTS, None),
                 ..whole(&TORONTO, "CAD")
             },
             Some("XBOM") => Ladder {
@@ -113,23 +147,50 @@ impl Ladder {
                 ..whole(&MUMBAI, "INR")
             },
             Some("XTKS") => Ladder {
-                lot: 100,
+                lots: Lots::Of(100),
                 odd_lots: false,
                 price_level: 25,
                 ..whole(&TOKYO, "JPY")
             },
             Some("XHKG") => Ladder {
-                lot: 100,
+                lots: Lots::ByIssuer,
                 odd_lots: false,
                 ..whole(&HONG_KONG, "HKD")
             },
             Some(_) => us,
             // Hundredths of a coin.
             None => Ladder {
-                lot: 100,
+                lots: Lots::Of(100),
+                tells_odd_lots: false,
                 size_step: 100_000_000,
                 ..us
             },
+        }
+    }
+
+    /// Units of a symbol's round lot at its first price (in 1e-9); an issuer's choice among the
+    /// usual ones is from `luck`.
+    pub(super) fn first_lot(&self, price: i64, date: Date, luck: u64) -> u32 {
+        if self.lots != Lots::ByIssuer {
+            return self.lot(price, date, 1);
+        }
+        let worth = |lot: u32| i64::from(lot) * (price / 1_000) >= BOARD_LOT_VALUE / 1_000;
+        let least = BOARD_LOTS.partition_point(|&lot| !worth(lot));
+        let at = least + (luck % 3) as usize;
+        BOARD_LOTS[at.min(BOARD_LOTS.len() - 1)]
+    }
+
+    /// Units of a symbol's round lot in the session of a date, from the price (in 1e-9) before it
+    /// and the lot that it had.
+    pub(super) fn lot(&self, price: i64, date: Date, had: u32) -> u32 {
+        match self.lots {
+            Lots::Of(lot) => lot,
+            Lots::ByPrice(rows, since) if since.is_none_or(|since| since <= date) => {
+                let at = rows.partition_point(|&(from, _)| from <= price);
+                rows[at.saturating_sub(1)].1
+            }
+            Lots::ByPrice(rows, _) => rows[0].1,
+            Lots::ByIssuer => had,
         }
     }
 
@@ -180,6 +241,46 @@ mod tests {
             let (_, _, found) = Ladder::of(Some(mic)).band(price(at));
             assert_eq!(found, price(step), "{mic} at {at}");
         }
+    }
+
+    #[test]
+    fn lots_follow_exchange_price_and_date() {
+        let (old, new) = (Date::constant(2025, 10, 31), Date::constant(2025, 11, 3));
+        for (mic, at, date, lot) in [
+            ("XNYS", 250.0, new, 100),
+            ("XNAS", 250.01, new, 40),
+            ("XNYS", 1_000.0, new, 40),
+            ("XNYS", 1_000.01, new, 10),
+            ("XNYS", 10_000.0, new, 10),
+            ("XNYS", 10_000.01, new, 1),
+            ("XNYS", 5_000.0, old, 100),
+            ("XTSE", 0.05, old, 1_000),
+            ("XTSE", 0.5, new, 500),
+            ("XTSE", 1.0, new, 100),
+            ("XTKS", 3_000.0, new, 100),
+            ("XLON", 3.0, new, 1),
+            ("XETR", 300.0, new, 1),
+            ("XBOM", 900.0, new, 1),
+        ] {
+            let ladder = Ladder::of(Some(mic));
+            assert_eq!(ladder.lot(price(at), date, 7), lot, "{mic} at {at}");
+            assert_eq!(ladder.first_lot(price(at), date, 7), lot, "{mic} at {at}");
+        }
+        assert_eq!(Ladder::of(None).lot(price(95_000.0), new, 7), 100);
+    }
+
+    #[test]
+    fn issuers_in_hong_kong_have_board_lots_of_their_own() {
+        let (ladder, date) = (Ladder::of(Some("XHKG")), Date::constant(2026, 1, 5));
+        for at in [0.05, 0.8, 3.0, 15.0, 60.0, 350.0] {
+            let lots: Vec<u32> = (0..3)
+                .map(|luck| ladder.first_lot(price(at), date, luck))
+                .collect();
+            let worth = f64::from(lots[0]) * at;
+            assert!(worth >= 2_000.0 || lots[0] == 10_000, "{lots:?} at {at}");
+            assert!(lots.is_sorted());
+        }
+        assert_eq!(ladder.lot(price(60.0), date, 400), 400);
     }
 
     #[test]

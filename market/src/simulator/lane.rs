@@ -4,23 +4,25 @@
 //! ticks bridge to the grid (a Brownian bridge for the symbol's own part, the factors' ways for
 //! the rest) and never change it.
 
+mod auctions;
 mod ticks;
 
 use super::arrivals::Arrivals;
-use super::block::{Block, has_status, usual_minutes};
+use super::block::{Block, Part, usual_minutes};
 use super::checkpoint::SymbolState;
 use super::corporate::{self, Action};
 use super::disorder::{Disorder, Disturbance, Pending};
 use super::draws::{Draws, Key, Purpose};
-use super::event::{Auction, Event, Status, What};
 use super::factors::{Ar, Factors, jump, level, tail};
 use super::flow::{Flow, Sizes};
-use super::halt::Halt;
+use super::halt::{Bands, Halt, Passed};
 use super::ladder::Ladder;
 use super::listing;
 use super::model::Model;
 use super::scenario::Weather;
 use super::{MINUTE, SECOND};
+use jiff::civil::Date;
+
 use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
@@ -28,11 +30,6 @@ use crate::tick::Symbol;
 const LOG_STEPS: f64 = 1e10;
 /// The mid stays within a factor of e⁴ of where it began.
 const RANGE: f64 = 4.0;
-/// Share of the day's volume that the closing and the opening auction print.
-const CLOSING_SHARE: f64 = 0.08;
-const OPENING_SHARE: f64 = 0.015;
-/// Minutes before the close in which the closing auction is told of, each minute.
-const INDICATIONS: i64 = 10;
 /// The widest spread, as a part of the mid.
 const WIDEST: f64 = 0.05;
 
@@ -42,7 +39,7 @@ pub(super) struct Rules {
     pub(super) ladder: Ladder,
     pub(super) sizes: Sizes,
     pub(super) calendar: Calendar,
-    /// Minutes of a whole session.
+    /// Minutes of continuous trading of a whole session.
     pub(super) minutes: f64,
     /// Variance of own log-volatility.
     own_variance: f64,
@@ -76,6 +73,8 @@ impl Rules {
 pub(super) struct Lane {
     key: Key,
     sector: usize,
+    /// How far its price may go before it halts.
+    bands: Bands,
     /// Mean ticks a second.
     rate: f64,
     /// Standard deviation of a session's log return.
@@ -125,22 +124,22 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A symbol in a checkpoint's state, or in its first. `rate` is its mean ticks a second.
+    /// A symbol in a checkpoint's state, or in its first on a date. `rate` is its mean ticks a
+    /// second.
     pub(super) fn new(
         seed: u64,
         rules: &Rules,
         symbol: &Symbol,
         rate: f64,
+        date: Date,
         state: Option<SymbolState>,
     ) -> Lane {
         let model = &rules.model;
         let key = Key::new(seed, symbol);
         let mut draws = key.draws(Purpose::Constants, 0);
-        let usual = libm::exp(libm::log(15.0) + draws.uniform() * libm::log(400.0 / 15.0));
+        let price = first_price(symbol, &rules.ladder, draws.uniform());
         let (least, greatest) = model.volatility;
         let volatility = least + (greatest - least) * draws.uniform();
-        let price =
-            listing::known_price(symbol).unwrap_or(usual) * f64::from(rules.ladder.price_level);
         let log_price = libm::rint(libm::log(price) * LOG_STEPS) as i64;
         let reach = (RANGE * LOG_STEPS) as i64;
         let components = model.own.map(|component| Ar::new(component, rules.minutes));
@@ -149,9 +148,20 @@ impl Lane {
             log_mid: log_price,
             volatility: first,
             excited: Arrivals::usual(model, rate),
+            lot: {
+                let luck = key.draws(Purpose::Constants, 3).bits();
+                rules.ladder.first_lot((price * 1e9) as i64, date, luck)
+            },
             ..SymbolState::default()
         });
+        let bands = match rules.calendar {
+            Calendar::Xnys | Calendar::Xnas => Bands::Plan {
+                first_tier: listing::is_known(symbol),
+            },
+            _ => Bands::Plain,
+        };
         Lane {
+            bands,
             sector: listing::sector(symbol),
             rate,
             volatility,
@@ -191,10 +201,31 @@ impl Lane {
         self.state
     }
 
+    /// Bytes that it holds.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let mishaps = self.mishaps.as_deref().map_or(0, size_of_val);
+        size_of::<Lane>() + mishaps + self.pending.capacity() * size_of::<Pending>()
+    }
+
     /// Goes on from the end of a minute to what follows; `halted`: a scenario halts it then.
-    pub(super) fn go_on(&mut self, halted: bool) {
+    pub(super) fn go_on(&mut self, from: &Block, to: &Block, halted: bool) {
         let moved = (self.end_log_mid - self.state.log_mid) as f64 / LOG_STEPS;
-        let rest = (MINUTE - self.last_ns) as f64 / SECOND as f64;
+        let rest = (from.end_ns() - from.start_ns - self.last_ns) as f64 / SECOND as f64;
+        let mut halt = if from.is_trading() {
+            let passed = Passed {
+                // A scenario's own fall brings its own halt.
+                moved: moved - self.drift,
+                log_mid: self.end_log_mid as f64 / LOG_STEPS,
+                minutes_left: from.minutes_left(),
+            };
+            self.state.halt.after(passed, self.bands, halted)
+        } else {
+            self.state.halt.still(halted)
+        };
+        if to.part == Part::End {
+            halt = halt.at_end(halted);
+        }
         self.state = SymbolState {
             log_mid: self.end_log_mid,
             bid: self.bid,
@@ -202,20 +233,22 @@ impl Lane {
             volatility: self.next,
             excited: self.arrivals.rest(rest),
             order: self.flow.order,
-            halt: self.state.halt.after(moved, halted),
+            halt,
             ..self.state
         };
     }
 
-    /// Opens the session of a day, after the night since the session of the day `before`.
+    /// Opens the session that begins with a block, after the night since the session of the day
+    /// `before`.
     pub(super) fn open(
         &mut self,
         rules: &Rules,
         factors: &Factors,
-        (before, day): (u64, u64),
+        before: u64,
+        first: &Block,
         halted: bool,
     ) {
-        let model = &rules.model;
+        let (model, day) = (&rules.model, first.day());
         let mut draws = self.key.draws(Purpose::Overnight, day);
         let own = draws.normal() * tail(model, &mut draws);
         let share = libm::sqrt(1.0 - model.market - model.sector);
@@ -229,6 +262,7 @@ impl Lane {
         }
         let action = self.action.map_or(0.0, |action| action.log_step(price));
         let step = libm::rint((sd * night + action) * LOG_STEPS) as i64;
+        let price = (price * libm::exp(action) * 1e9) as i64;
         self.bid = 0;
         self.ask = 0;
         self.flow.order = 0;
@@ -239,6 +273,7 @@ impl Lane {
             excited: Arrivals::usual(model, self.rate),
             order: 0,
             halt: Halt::at_open(halted),
+            lot: rules.ladder.lot(price, first.session.date, self.state.lot),
             ..self.state
         };
         self.arrivals = Arrivals::new(model, self.state.excited);
@@ -250,9 +285,11 @@ impl Lane {
         self.state.halt = Halt::at_open(true);
     }
 
-    /// Prepares the instant of a close.
-    pub(super) fn close(&mut self) {
+    /// Prepares a minute of a call, or the instant of a session's end: the mid stands.
+    pub(super) fn stand(&mut self) {
         self.end_log_mid = self.state.log_mid;
+        self.drift = 0.0;
+        self.last_ns = 0;
         self.mid_then = libm::exp(self.state.log_mid as f64 / LOG_STEPS);
         self.next_ns = MINUTE;
         self.traded = 0;
@@ -330,101 +367,6 @@ impl Lane {
         self.next_ns = self.after_wait();
     }
 
-    /// What happens at the instant at which a block begins, in its order.
-    pub(super) fn start(
-        &mut self,
-        rules: &Rules,
-        index: usize,
-        block: &Block,
-        events: &mut Vec<Event>,
-    ) {
-        let halt = self.state.halt;
-        let has_auctions = has_status(rules.calendar);
-        let left = block.minutes_left();
-        let mut all = Vec::new();
-        if block.closing {
-            if !halt.halted() {
-                self.auction(rules, block.day(), Auction::Closing, &mut all);
-            }
-            all.push(What::Status(Status::Close));
-        } else {
-            if block.opens_session() && has_auctions {
-                all.extend(self.action.take().map(What::Corporate));
-                all.push(What::Status(Status::Open));
-                if !halt.halted() {
-                    self.auction(rules, block.day(), Auction::Opening, &mut all);
-                }
-            }
-            if halt.begins() {
-                all.push(What::Status(Status::Halt));
-            } else if halt.resumes() {
-                all.push(What::Status(Status::Resume));
-                self.auction(rules, block.day(), Auction::Reopening, &mut all);
-            }
-            if has_auctions && (1..=INDICATIONS).contains(&left) && !halt.halted() {
-                all.push(self.indication(rules, block.day(), left));
-            }
-        }
-        let placed = (0..).zip(all);
-        events.extend(placed.map(|(place, what)| Event::at_start(place, index, what)));
-    }
-
-    /// An auction at the mid: its record and its print.
-    fn auction(&mut self, rules: &Rules, day: u64, at: Auction, events: &mut Vec<What>) {
-        let (price, size, imbalance) = self.cross(rules, day, at, 1.0);
-        self.traded += 1;
-        events.push(What::Cross {
-            price,
-            size,
-            imbalance,
-            at,
-            indicative: false,
-        });
-        events.push(What::Auction {
-            price,
-            size,
-            at,
-            number: self.traded,
-        });
-    }
-
-    /// What the closing auction would be, some minutes before: interest gathers.
-    fn indication(&self, rules: &Rules, day: u64, left: i64) -> What {
-        let gathered = 1.0 - left as f64 / (INDICATIONS + 2) as f64;
-        let (price, size, imbalance) = self.cross(rules, day, Auction::Closing, gathered);
-        What::Cross {
-            price,
-            size,
-            imbalance,
-            at: Auction::Closing,
-            indicative: true,
-        }
-    }
-
-    /// Price, size and imbalance of an auction of which a part has gathered: at the mid, of a share
-    /// of the day's usual volume; what is left over shrinks as the other side comes.
-    fn cross(&self, rules: &Rules, day: u64, at: Auction, gathered: f64) -> (i64, u32, i32) {
-        let ladder = &rules.ladder;
-        let mid = (self.mid_then * 1e9) as i64;
-        let step = ladder.band(mid).2;
-        let number = day * 3 + at as u64;
-        let mut draws = self.key.draws(Purpose::Auction, number);
-        let luck = libm::exp(0.3 * draws.normal());
-        let share = match at {
-            Auction::Closing => CLOSING_SHARE,
-            Auction::Opening | Auction::Reopening => OPENING_SHARE,
-        };
-        let trades = self.rate * rules.model.trades * 60.0 * rules.minutes;
-        let size = trades * rules.sizes.mean(ladder.lot, ladder.odd_lots) * share * luck;
-        let lots = |size: f64| libm::rint(size / f64::from(ladder.lot)).min(1e7);
-        let left = size * draws.normal() * (0.05 + 0.4 * (1.0 - gathered));
-        (
-            ladder.at_or_below(mid + step / 2),
-            lots(size * gathered).max(1.0) as u32 * ladder.lot,
-            lots(left).max(-1e7) as i32 * ladder.lot as i32,
-        )
-    }
-
     /// Reflects a log mid that left its range.
     #[inline]
     fn within_range(&self, log_mid: i64) -> i64 {
@@ -437,4 +379,11 @@ impl Lane {
             log_mid
         }
     }
+}
+
+/// A symbol's first price in units of currency: what it has been known for, or any from 15 to 400
+/// dollars, at the exchange's level of prices. `luck` is from 0 to 1.
+pub(super) fn first_price(symbol: &str, ladder: &Ladder, luck: f64) -> f64 {
+    let any = || libm::exp(libm::log(15.0) + luck * libm::log(400.0 / 15.0));
+    listing::known_price(symbol).unwrap_or_else(any) * f64::from(ladder.price_level)
 }

@@ -10,7 +10,7 @@
 //! ([`flow`]). Quotes are on the exchange's ladder of prices ([`ladder`]), their spread moves
 //! with volatility. Auctions print at open, close and after halts ([`halt`]). Symbols' activity
 //! falls with their rank. [`Scenario`]s change all this for a time. [`Model`] holds the
-//! parameters; `examples/gates.rs` holds it to what is known of real markets.
+//! parameters; `examples/gates` holds it to what is known of real markets.
 //!
 //! # What holds
 //! - Every draw is keyed by (seed, version of the model, name of symbol or factor, minute): the
@@ -49,12 +49,12 @@ use crate::tick::{Symbol, Tick};
 pub use checkpoint::{Checkpoint, RestoreError};
 pub use disorder::Disorder;
 pub(crate) use listing::sector;
-pub use listing::universe;
+pub use listing::{Listed, listing, universe};
 pub use model::{Component, DayShape, Excitation, Model};
 pub use scenario::{Scenario, ScenarioKind, UnknownScenario};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Rate, Settings, SettingsError};
 
-use block::{Block, has_status};
+use block::{Block, Part, has_status};
 use checkpoint::SymbolState;
 use event::Event;
 use factors::Factors;
@@ -160,6 +160,7 @@ impl Simulator {
         let rules = Rules::new(settings.model.clone(), settings.calendar, settings.disorder);
         let forecast = Forecast::new(&settings.scenarios);
         let factors = Factors::new(settings.seed, &rules.model, rules.minutes, volatility);
+        let date = block.map_or(settings.calendar.last_date(), |block| block.session.date);
         let mut lanes = Vec::with_capacity(settings.symbols.len());
         let mut numbers = Vec::with_capacity(settings.symbols.len());
         for (symbol, &rate) in settings.symbols.iter().zip(&rates) {
@@ -169,7 +170,7 @@ impl Simulator {
                 source: state.source_seq,
                 lost: state.lost,
             }));
-            let mut lane = Lane::new(settings.seed, &rules, symbol, rate, state);
+            let mut lane = Lane::new(settings.seed, &rules, symbol, rate, date, state);
             if let (None, Some(block)) = (state, block)
                 && forecast
                     .minute(block.start_ns, block.minutes_in(), Some(symbol))
@@ -277,10 +278,10 @@ impl Simulator {
 
     /// Goes on to the block that follows.
     fn enter(&mut self, next: Block) {
-        let from_minute = self.block.is_some_and(|block| !block.closing);
+        let from = self.block.filter(|block| block.part != Part::End);
         let before = self.block.map_or(next.day(), |block| block.day());
         let opens = next.opens_session() && has_status(self.settings.calendar);
-        if from_minute {
+        if from.is_some_and(|block| block.is_trading()) {
             self.factors.go_on();
         }
         for (symbol, lane) in self.settings.symbols.iter().zip(&mut self.lanes) {
@@ -288,11 +289,11 @@ impl Simulator {
                 .forecast
                 .minute(next.start_ns, next.minutes_in(), Some(symbol))
                 .halted;
-            if from_minute {
-                lane.go_on(halted);
+            if let Some(from) = &from {
+                lane.go_on(from, &next, halted);
             }
             if opens {
-                lane.open(&self.rules, &self.factors, (before, next.day()), halted);
+                lane.open(&self.rules, &self.factors, before, &next, halted);
             }
         }
         self.block = Some(next);
@@ -305,8 +306,8 @@ impl Simulator {
         self.slot.clear();
         self.held.clear();
         self.next = 0;
-        if block.closing {
-            self.lanes.iter_mut().for_each(Lane::close);
+        if !block.is_trading() {
+            self.lanes.iter_mut().for_each(Lane::stand);
             return;
         }
         let minutes = block::minutes(&block.session);
@@ -315,7 +316,7 @@ impl Simulator {
             self.shape = Shape::new(self.rules.model.shape, minutes, never_closes);
         }
         let (minute, into) = (block.minute(), block.minutes_in());
-        let shape = self.shape.at(into);
+        let shape = self.shape.at(block.trading_minute());
         let market = self.forecast.minute(block.start_ns, into, None);
         self.factors
             .begin(&self.rules.model, minute, shape.0, &market);
@@ -343,13 +344,18 @@ impl Simulator {
             let later = self.slot.extract_if(.., |event| event.after_ns() >= until);
             self.held.extend(later);
         }
-        self.slot.sort_unstable_by_key(Event::order);
+        // Each lane's events are in order already, and a stable sort merges such runs.
+        self.slot.sort_by_key(Event::order);
         self.made_ns = end_ns;
     }
 }
 
 #[cfg(test)]
+mod determinism_tests;
+#[cfg(test)]
 mod disorder_tests;
+#[cfg(test)]
+mod phase_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

@@ -42,6 +42,47 @@ fn a_checkpoint_of_the_largest_universe_fits_into_a_record() {
     assert!(json.len() < 920_000, "{} bytes", json.len());
 }
 
+/// Bytes that a market holds of its symbols, and of ticks that are to be given out.
+fn bytes(simulator: &Simulator) -> (usize, usize) {
+    let lanes: usize = simulator.lanes.iter().map(lane::Lane::bytes).sum();
+    let numbers = simulator.numbers.capacity() * size_of::<Numbers>();
+    let events = simulator.slot.capacity() + simulator.held.capacity();
+    (lanes + numbers, events * size_of::<Event>())
+}
+
+#[test]
+fn a_market_needs_no_more_memory_the_longer_it_runs() {
+    let settings = Settings {
+        symbols: universe(500),
+        disorder: Disorder {
+            late: 0.01,
+            corrections: 0.01,
+        },
+        ..settings(&["A"], Calendar::Xnys, 50, "2026-11-02T00:00:00Z")
+    };
+    let mut simulator = Simulator::new(settings).expect("a market");
+    let mut after = |until: &str| {
+        simulator.emit(ns(until), &mut |_| ());
+        let json = serde_json::to_string(&simulator.checkpoint()).expect("serializes");
+        (bytes(&simulator), json.len())
+    };
+    // After a session, and after a month of them.
+    let (early, late) = (after("2026-11-03T00:00:00Z"), after("2026-12-01T00:00:00Z"));
+    let ((lanes, events), json) = late;
+    assert!(lanes < 500 * 1_500, "{early:?} {late:?}");
+    // Room for the busiest minute yet, of 3,000 ticks in the mean.
+    assert!(
+        events < 30 * 3_000 * size_of::<Event>(),
+        "{early:?} {late:?}"
+    );
+    assert!(events < 4 * early.0.1, "{early:?} {late:?}");
+    // A checkpoint grows by digits of numbers alone.
+    assert!(
+        json < 500 * 100 && json < early.1 + 500 * 8,
+        "{early:?} {late:?}"
+    );
+}
+
 #[test]
 fn a_symbol_that_comes_and_goes_keeps_its_seq() {
     let both = settings(
@@ -88,7 +129,7 @@ fn settings_and_checkpoints_that_cannot_be_are_refused_with_a_sentence() {
     );
     assert_eq!(
         refusal(Settings {
-            ticks_per_second: 0,
+            rate: Rate::Total(0),
             ..good.clone()
         })
         .as_deref(),

@@ -32,7 +32,7 @@ fn ticks(seed: u64, scenarios: &[Scenario], until: &str) -> Vec<Tick> {
         universe: Vec::new(),
         calendar: Calendar::Xnys,
         seed,
-        ticks_per_second: 40,
+        rate: Rate::Total(40),
         start_ns: ns(OPEN),
         run: "r".into(),
         model: Model::default(),
@@ -163,6 +163,55 @@ fn nothing_trades_in_a_halt_and_a_print_ends_it() {
         .iter()
         .find(|tick| &*tick.symbol == "AAPL" && tick.ts_event_ns > ns(until));
     assert_eq!(next.map(|tick| tick.kind), Some(Kind::Quote));
+}
+
+#[test]
+fn wild_symbols_pause_by_their_tier_for_five_minutes_or_to_the_close() {
+    let close = "2026-11-20T21:00:00Z";
+    let (mut known, mut others, mut to_the_close) = (0, 0, 0);
+    for seed in 0..6 {
+        let settings = Settings {
+            symbols: ["NVDA", "S1", "AAPL", "S2"]
+                .map(|name| Symbol::new(name).expect("a symbol"))
+                .to_vec(),
+            rate: Rate::Total(4),
+            // Five minutes move such a share by four per cent in the mean.
+            model: Model {
+                volatility: (0.35, 0.35),
+                ..Model::default()
+            },
+            seed,
+            ..super::tests::settings(&["A"], Calendar::Xnys, 4, OPEN)
+        };
+        let mut halts: HashMap<Symbol, i64> = HashMap::new();
+        let mut simulator = Simulator::new(settings).expect("a market");
+        for tick in super::tests::ticks_until(&mut simulator, ns(close) + 1) {
+            let at = tick.ts_event_ns;
+            match (tick.kind, tick.status.as_deref()) {
+                (Kind::Status, Some("halt")) => {
+                    assert_eq!(halts.insert(tick.symbol.clone(), at), None, "{tick:?}");
+                    if tick.symbol.starts_with('S') {
+                        others += 1;
+                    } else {
+                        known += 1;
+                    }
+                }
+                (Kind::Status, Some("resume")) => {
+                    let since = halts.remove(&tick.symbol).expect("a halt");
+                    let lasted = at - since == 5 * MINUTE;
+                    assert!(lasted || at == ns(close) && at - since < 5 * MINUTE);
+                    to_the_close += u32::from(at == ns(close));
+                }
+                (Kind::Quote | Kind::Trade | Kind::Auction, _) => {
+                    assert!(!halts.contains_key(&tick.symbol), "{tick:?}");
+                }
+                _ => {}
+            }
+        }
+        assert!(halts.is_empty(), "the close ends every pause: {halts:?}");
+    }
+    assert!(known > 2 * others && others > 10, "{known} {others}");
+    assert!(to_the_close > 0);
 }
 
 #[test]
@@ -302,7 +351,7 @@ fn scenarios_go_on_after_a_restart() {
         universe: Vec::new(),
         calendar: Calendar::Xnys,
         seed: 9,
-        ticks_per_second: 40,
+        rate: Rate::Total(40),
         start_ns: ns(OPEN),
         run: "r".into(),
         model: Model::default(),

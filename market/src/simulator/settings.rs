@@ -9,6 +9,21 @@ use super::scenario::{Scenario, ScenarioKind};
 use crate::calendar::Calendar;
 use crate::tick::Symbol;
 
+/// How many ticks there are: means over sessions, a second of continuous trading, of all kinds.
+/// Calm sessions have fewer and wild ones more.
+///
+/// Activity falls as one over the rank (G. K. Zipf, 1949): the r-th symbol of the universe has 1/r
+/// of what the first one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// Of all symbols of the universe together. Another symbol has its share of the same whole, so
+    /// that the others have fewer.
+    Total(u64),
+    /// Of the universe's first symbol. Another symbol at the end of the list adds its ticks and
+    /// changes no other's.
+    Top(u64),
+}
+
 /// What a synthetic market is made from: equal settings make equal markets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -16,15 +31,14 @@ pub struct Settings {
     pub symbols: Vec<Symbol>,
     /// All symbols of the market, most active first, where `symbols` are only some of them (one
     /// producer's share, say); empty: `symbols` are all. A symbol's ticks depend on its place
-    /// here and on the number of symbols here, and not on which others are made.
+    /// here (with [`Rate::Total`] also on the number of symbols here), not on which are made.
     pub universe: Vec<Symbol>,
     /// When the market is open.
     pub calendar: Calendar,
     /// Which of all such markets it is.
     pub seed: u64,
-    /// Mean ticks a second over all symbols of the universe and all kinds, while the market is
-    /// open: the mean over sessions, of which calm ones have fewer and wild ones more.
-    pub ticks_per_second: u64,
+    /// How many ticks there are.
+    pub rate: Rate,
     /// The first instant, nanoseconds since 1970-01-01T00:00:00Z.
     pub start_ns: i64,
     /// The `run` of every tick.
@@ -87,8 +101,9 @@ impl Settings {
         if self.symbols.is_empty() || self.symbols.len() > Settings::MAX_SYMBOLS {
             return Err(SettingsError::Symbols(self.symbols.len()));
         }
-        if self.ticks_per_second == 0 || self.ticks_per_second > Settings::MAX_TICKS_PER_SECOND {
-            return Err(SettingsError::Rate(self.ticks_per_second));
+        let (Rate::Total(rate) | Rate::Top(rate)) = self.rate;
+        if rate == 0 || rate > Settings::MAX_TICKS_PER_SECOND {
+            return Err(SettingsError::Rate(rate));
         }
         for list in [&self.symbols, &self.universe] {
             let mut seen = HashSet::with_capacity(list.len());
@@ -123,12 +138,46 @@ impl Settings {
         }
     }
 
-    /// The mean ticks a second of each of `symbols`: of the r-th of the universe a share of 1/r
-    /// (G. K. Zipf, 1949), divided by the sum of all shares.
+    /// Mean ticks a second of the universe's first symbol.
+    fn top(&self) -> f64 {
+        match self.rate {
+            Rate::Total(total) => total as f64 / shares(self.all().len()),
+            Rate::Top(top) => top as f64,
+        }
+    }
+
+    /// Mean ticks a second of the whole universe, rounded up.
+    pub fn ticks_per_second(&self) -> u64 {
+        match self.rate {
+            Rate::Total(total) => total,
+            Rate::Top(top) => libm::ceil(top as f64 * shares(self.all().len())) as u64,
+        }
+    }
+
+    /// A hash of what the ticks of the universe's first `count` symbols depend on beside the seed,
+    /// the calendar, scenarios and the like: their names in their order, and their rates. None where
+    /// there are fewer.
+    pub(super) fn listed(&self, count: usize) -> Option<u64> {
+        let names = self.all().get(..count)?;
+        let names = names.iter().flat_map(|name| [name.as_bytes(), b"\n"]);
+        let rate = self.top().to_bits().to_le_bytes();
+        let hash = names
+            .chain([&rate[..]])
+            .flatten()
+            .fold(FNV_OFFSET, |hash, &byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+            });
+        Some(hash)
+    }
+
+    /// Symbols of the whole market.
+    pub(super) fn count(&self) -> usize {
+        self.all().len()
+    }
+
+    /// The mean ticks a second of each of `symbols`.
     pub(super) fn rates(&self) -> Result<Vec<f64>, SettingsError> {
-        let all = self.all();
-        let share = |rank: usize| 1.0 / (rank + 1) as f64;
-        let sum: f64 = (0..all.len()).map(share).sum();
+        let (all, top) = (self.all(), self.top());
         let ranks: HashMap<&str, usize> = all
             .iter()
             .enumerate()
@@ -137,9 +186,18 @@ impl Settings {
         self.symbols
             .iter()
             .map(|symbol| match ranks.get(symbol.as_str()) {
-                Some(&rank) => Ok(self.ticks_per_second as f64 * share(rank) / sum),
+                Some(&rank) => Ok(top / (rank + 1) as f64),
                 None => Err(SettingsError::Outside(symbol.clone())),
             })
             .collect()
     }
 }
+
+/// What `count` symbols have together of the first one's rate: 1 + 1/2 + … + 1/count.
+fn shares(count: usize) -> f64 {
+    (1..=count).map(|rank| 1.0 / rank as f64).sum()
+}
+
+/// Fowler–Noll–Vo 1a, 64 bits (draft-eastlake-fnv).
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;

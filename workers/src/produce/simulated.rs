@@ -5,7 +5,7 @@ use serde_json::Value;
 use stockpipe_crds::pipeline::{MarketClock, Pipeline, Source as Spec};
 use stockpipe_market::calendar::Calendar;
 use stockpipe_market::simulator::{
-    Checkpoint, Disorder, Model, RestoreError, Scenario, ScenarioKind, Settings, Simulator,
+    Checkpoint, Disorder, Model, Rate, RestoreError, Scenario, ScenarioKind, Settings, Simulator,
     universe,
 };
 use stockpipe_market::tick::{Symbol, Tick};
@@ -21,7 +21,7 @@ pub struct Simulated {
     symbols: Vec<Symbol>,
     calendar: Calendar,
     seed: u64,
-    ticks_per_second: u64,
+    rate: Rate,
     speed: u32,
     start: Option<Date>,
     clock: MarketClock,
@@ -46,6 +46,7 @@ impl Simulated {
         let Spec::Simulated {
             seed,
             ticks_per_second,
+            top_ticks_per_second,
             speed,
             start,
             clock,
@@ -85,7 +86,7 @@ impl Simulated {
             calendar: Calendar::parse(&pipeline.market.calendar)
                 .map_err(|e| FeedError(format!("market.calendar: {e}")))?,
             seed,
-            ticks_per_second,
+            rate: top_ticks_per_second.map_or(Rate::Total(ticks_per_second), Rate::Top),
             speed,
             start,
             clock,
@@ -99,7 +100,7 @@ impl Simulated {
             symbols: self.symbols.clone(),
             calendar: self.calendar,
             seed: self.seed,
-            ticks_per_second: self.ticks_per_second,
+            rate: self.rate,
             start_ns,
             run: run.into(),
             universe: Vec::new(),
@@ -111,8 +112,9 @@ impl Simulated {
 
     fn feed(&self, simulator: Simulator) -> Box<dyn Feed> {
         Box::new(Market {
+            ticks_per_second: i64::try_from(simulator.settings().ticks_per_second())
+                .unwrap_or(i64::MAX),
             simulator,
-            ticks_per_second: i64::try_from(self.ticks_per_second).unwrap_or(i64::MAX),
             skips_closed: self.clock == MarketClock::FromStart { skip_closed: true },
         })
     }
@@ -121,13 +123,19 @@ impl Simulated {
 impl Source for Simulated {
     fn settings(&self) -> String {
         let symbols: Vec<&str> = self.symbols.iter().map(Symbol::as_str).collect();
+        // What is added to the list changes nothing where each symbol has its own rate; what else
+        // happens to the list, a checkpoint knows.
+        let (rate, listed) = match self.rate {
+            Rate::Total(rate) => (rate.to_string(), symbols.join(",")),
+            Rate::Top(rate) => (format!("top {rate}"), String::new()),
+        };
         fingerprint(&[
             "simulated",
             self.calendar.name(),
             &self.seed.to_string(),
-            &self.ticks_per_second.to_string(),
+            &rate,
             &self.start.map(|s| s.to_string()).unwrap_or_default(),
-            &symbols.join(","),
+            &listed,
             &format!("{:?}", self.scenarios),
             &format!("{:?}", self.disorder),
         ])
@@ -159,7 +167,15 @@ impl Source for Simulated {
                 return Ok(None);
             }
         };
-        match Simulator::restore(self.market(run, 0), checkpoint) {
+        let settings = self.market(run, 0);
+        if !checkpoint.continues(&settings) {
+            tracing::info!(
+                run,
+                "symbols of the market have another place or rate, or are gone"
+            );
+            return Ok(None);
+        }
+        match Simulator::restore(settings, checkpoint) {
             Ok(simulator) => Ok(Some(self.feed(simulator))),
             Err(RestoreError::Settings(e)) => Err(FeedError(format!("source.simulated: {e}"))),
             Err(error) => {
@@ -180,8 +196,11 @@ impl Market {
     /// The end of the closed hours that the market stands in, if it stands in some.
     fn opening(&self) -> Option<Nanos> {
         let (now, calendar) = (self.position(), self.simulator.settings().calendar);
-        // What happens at the instant of a close belongs to its session.
-        let session = calendar.session_closing_after(now - 1)?;
+        // A session ends after its last trade, which may be a closing auction's after the close.
+        let today = calendar
+            .session(calendar.local_date(now))
+            .filter(|session| now <= session.last_trade_ns);
+        let session = today.or_else(|| calendar.session_closing_after(now))?;
         match session.lunch_ns {
             _ if now < session.open_ns => Some(session.open_ns),
             Some((from, to)) if (from..to).contains(&now) => Some(to),
@@ -246,7 +265,7 @@ mod tests {
                 .to_vec(),
             calendar: Calendar::AlwaysOpen,
             seed,
-            ticks_per_second: 500,
+            rate: Rate::Total(500),
             speed: 1,
             start: Some(jiff::civil::date(2026, 11, 20)),
             clock: MarketClock::Wall,
@@ -260,7 +279,7 @@ mod tests {
         let source = Simulated {
             calendar: Calendar::Xnys,
             clock: MarketClock::FromStart { skip_closed: true },
-            ticks_per_second: 20,
+            rate: Rate::Total(20),
             ..source(7)
         };
         let mut feed = source.begin("r", None).unwrap();
@@ -286,6 +305,57 @@ mod tests {
         };
         assert_eq!(positions, [open(20), open(23)]);
         assert!(seen > 100_000, "{seen}");
+    }
+
+    #[test]
+    fn a_closing_auction_after_the_close_is_not_skipped() {
+        let source = Simulated {
+            calendar: Calendar::Xlon,
+            clock: MarketClock::FromStart { skip_closed: true },
+            rate: Rate::Total(2),
+            ..source(7)
+        };
+        let mut feed = source.begin("r", None).unwrap();
+        let until = feed.position() + 24 * 3600 * SECOND;
+        let mut prints = 0;
+        while feed.position() < until {
+            feed.emit(until, 5_000, &mut |tick| {
+                prints += u32::from(tick.conditions.as_deref() == Some("6"));
+                true
+            })
+            .unwrap();
+        }
+        assert_eq!(prints, 3);
+    }
+
+    #[test]
+    fn a_symbol_that_is_added_continues_a_run_whose_symbols_have_rates_of_their_own() {
+        let own = Simulated {
+            rate: Rate::Top(300),
+            ..source(7)
+        };
+        let mut more = Simulated {
+            rate: Rate::Top(300),
+            ..source(7)
+        };
+        more.symbols.push(Symbol::new("XOM").unwrap());
+        assert_eq!(own.settings(), more.settings());
+        let mut first = own.begin("r", None).unwrap();
+        let start = first.position();
+        collect(first.as_mut(), start + 7 * SECOND / 3, 64);
+        let state = first.state();
+        let expected = collect(first.as_mut(), start + 20 * SECOND, 100);
+        let mut second = more.resume("r", &state).unwrap().unwrap();
+        let mut found = collect(second.as_mut(), start + 20 * SECOND, 5000);
+        found.retain(|tick| &*tick.symbol != "XOM");
+        assert_eq!(found, expected);
+        // Another place in the list is another rate, and so another run.
+        more.symbols.swap(0, 3);
+        assert!(more.resume("r", &state).unwrap().is_none());
+        // Of a fixed whole each has a share that every other changes.
+        let mut shared = source(7);
+        shared.symbols.push(Symbol::new("XOM").unwrap());
+        assert_ne!(source(7).settings(), shared.settings());
     }
 
     #[test]

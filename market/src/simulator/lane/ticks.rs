@@ -163,8 +163,9 @@ impl Lane {
                 .at_or_below(self.ask)
                 .max(rules.ladder.above(self.bid));
         }
-        let sizes = |bits: u64| rules.ladder.lot * (1 + (bits & 15) as u32);
-        let unit = if rules.ladder.lot == 1 { 100 } else { 1 };
+        let lot = self.state.lot;
+        let sizes = |bits: u64| lot * (1 + (bits & 15) as u32);
+        let unit = if lot == 1 { 100 } else { 1 };
         What::Quote {
             bid: self.bid,
             ask: self.ask,
@@ -187,14 +188,15 @@ impl Lane {
             Side::Buy => self.ask,
             Side::Sell => self.bid,
         };
-        let ladder = &rules.ladder;
-        let size = rules.sizes.draw(bits >> 3, ladder.lot, ladder.odd_lots);
+        let (ladder, lot) = (&rules.ladder, self.state.lot);
+        let size = rules.sizes.draw(bits >> 3, lot, ladder.odd_lots);
         self.traded += 1;
         What::Trade {
             price,
             size,
             side,
             number: self.traded,
+            odd: ladder.tells_odd_lots && size < lot,
         }
     }
 }
@@ -203,7 +205,7 @@ impl Lane {
 #[inline]
 fn grown(x: f64) -> f64 {
     if libm::fabs(x) < 0.04 {
-        1.0 + x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0))))
+        1.0 + x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0)))))
     } else {
         libm::exp(x)
     }
