@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use stockpipe_crds::worker_status::{ProduceStatus, RoleStatus};
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Disorder, Model, Settings, Simulator};
+use stockpipe_market::simulator::{Disorder, Model, Rate, Settings, Simulator};
 use stockpipe_market::tick::{Kind, Symbol, Tick};
 use stockpipe_workers::context::Context;
 use stockpipe_workers::{failpoint, produce};
@@ -71,7 +71,7 @@ fn assert_as_simulated(contents: &Contents, ticks_per_second: u32, seed: u32) {
         symbols: SYMBOLS.map(|s| Symbol::new(s).unwrap()).to_vec(),
         calendar: Calendar::AlwaysOpen,
         seed: seed.into(),
-        ticks_per_second: ticks_per_second.into(),
+        rate: Rate::Total(ticks_per_second.into()),
         start_ns: start_ns.unwrap(),
         run: runs[0].as_str().into(),
         universe: Vec::new(),

@@ -109,7 +109,7 @@ const STEP_TICKS: u64 = 20_000;
 fn make(args: &MarketArgs, stop: &CancellationToken) -> Result<End, CliError> {
     let started = Instant::now();
     let plan = Plan::new(args)?;
-    let rate = plan.settings.ticks_per_second;
+    let rate = plan.settings.ticks_per_second();
     let step = i64::try_from(STEP_TICKS * 1_000_000_000 / rate.max(1))?;
     let step = step.clamp(1_000_000, 3_600_000_000_000);
     let mut simulator = Simulator::new(plan.settings)?;

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use stockpipe_crds::pipeline::Pipeline;
 use stockpipe_market::calendar::Calendar;
-use stockpipe_market::simulator::{Disorder, Model, Scenario, ScenarioKind, Settings, universe};
+use stockpipe_market::simulator::{
+    Disorder, Model, Rate, Scenario, ScenarioKind, Settings, universe,
+};
 use stockpipe_market::tick::Symbol;
 use stockpipe_workers::produce;
 
@@ -125,7 +127,7 @@ impl Plan {
                 universe: Vec::new(),
                 calendar: Calendar::Xnys,
                 seed: SEED,
-                ticks_per_second: TICKS_PER_SECOND,
+                rate: Rate::Total(TICKS_PER_SECOND),
                 start_ns: 0,
                 run: "".into(),
                 model: Model::default(),
@@ -138,7 +140,7 @@ impl Plan {
         }
         settings.calendar = args.calendar.unwrap_or(settings.calendar);
         settings.seed = args.seed.unwrap_or(settings.seed);
-        settings.ticks_per_second = args.ticks_per_second.unwrap_or(settings.ticks_per_second);
+        settings.rate = args.ticks_per_second.map_or(settings.rate, Rate::Total);
         if let Some(path) = &args.model {
             settings.model = model(path)?;
         }
