@@ -355,7 +355,7 @@ fn is_active(sessions: &MarketSessions, now: Timestamp, wake: Duration) -> bool 
                 || [now, later].into_iter().any(|at| {
                     sessions
                         .containing(at)
-                        .and_then(|date| sessions.window(date))
+                        .and_then(|date| sessions.trading(date))
                         .is_some_and(|(open, _)| now < open && open <= later)
                 })
         })
@@ -364,12 +364,12 @@ fn is_active(sessions: &MarketSessions, now: Timestamp, wake: Duration) -> bool 
 /// Whether everything of the newest session has landed, so that no lander is
 /// needed before the next.
 fn session_has_landed(signals: &Signals<'_>) -> bool {
-    let close = signals
+    let complete = signals
         .sessions
         .newest_closed(signals.now)
-        .and_then(|date| signals.sessions.window(date))
-        .map(|(_, close)| close);
-    let Some(close) = close else {
+        .and_then(|date| signals.sessions.trading(date))
+        .map(|(_, complete)| complete);
+    let Some(complete) = complete else {
         return false;
     };
     let partitions = signals.reports.partitions();
@@ -377,7 +377,7 @@ fn session_has_landed(signals: &Signals<'_>) -> bool {
         && partitions.values().all(|partition| {
             partition
                 .watermark
-                .is_some_and(|watermark| watermark >= close)
+                .is_some_and(|watermark| watermark >= complete)
         })
 }
 
@@ -628,7 +628,7 @@ mod tests {
             let mut status = lander(&[(0, 0, 1), (1, 0, 1)]);
             if let RoleStatus::Land(land) = &mut status.role {
                 for partition in &mut land.partitions {
-                    partition.watermark = Some("2026-11-20T21:00:00Z".parse().unwrap());
+                    partition.watermark = Some("2026-11-20T21:00:01Z".parse().unwrap());
                 }
             }
             reports(vec![status])

@@ -18,12 +18,21 @@ impl MarketSessions {
         Calendar::parse(name).map(Self)
     }
 
-    /// Whether a session holds `at`.
+    /// Whether a session holds `at`, its closing auction included.
     #[must_use]
     pub fn is_open(&self, at: Timestamp) -> bool {
         self.containing(at)
-            .and_then(|date| self.window(date))
-            .is_some_and(|(open, close)| open <= at && at < close)
+            .and_then(|date| self.trading(date))
+            .is_some_and(|(open, complete)| open <= at && at < complete)
+    }
+
+    /// From the open to the first instant after the last trade, which may come
+    /// minutes after the close.
+    #[must_use]
+    pub fn trading(&self, date: Date) -> Option<(Timestamp, Timestamp)> {
+        let session = self.0.session(date)?;
+        let complete = self.0.complete_at(date)?;
+        Some((timestamp(session.open_ns), timestamp(complete)))
     }
 }
 
@@ -63,7 +72,7 @@ mod tests {
         for (at, open) in [
             ("2026-11-20T14:29:59Z", false),
             ("2026-11-20T14:30:00Z", true),
-            ("2026-11-20T21:00:00Z", false),
+            ("2026-11-20T21:00:01Z", false),
             ("2026-11-22T15:00:00Z", false),
             // Thanksgiving.
             ("2026-11-26T15:00:00Z", false),
@@ -72,5 +81,9 @@ mod tests {
             assert_eq!(new_york.is_open(at), open, "{at}");
             assert!(always.is_open(at), "{at}");
         }
+        // The close is at 16:30, the closing auction at 16:35.
+        let london = MarketSessions::parse("XLON").unwrap();
+        assert!(london.is_open("2026-11-20T16:34:00Z".parse().unwrap()));
+        assert!(!london.is_open("2026-11-20T16:36:00Z".parse().unwrap()));
     }
 }

@@ -102,6 +102,7 @@ func ofSimulated(monitored bool) []field {
 		{path: "market.universe.size", value: int64(5), touches: ofMarket},
 		{path: "source.simulated.seed", value: int64(7), touches: ofMarket},
 		{path: "source.simulated.speed", value: int64(2), touches: ofMarket},
+		{path: "source.simulated.topTicksPerSecond", at: "source.simulated", value: map[string]any{"topTicksPerSecond": int64(50)}, touches: ofMarket},
 		{path: "source.simulated.start", value: "2026-01-05", touches: ofMarket},
 		{path: "source.simulated.clock", at: "source.simulated", value: simulated(), touches: ofMarket},
 		{path: "source.simulated.skipClosed", at: "source.simulated", value: simulated("skipClosed", true), touches: ofMarket},
