@@ -1,13 +1,14 @@
 //! Stories of users, on real processes.
 //!
-//! `up`, `market`, `prices`, `live`, `bad_input`, `faults` and `rotation` run with `make test`; `destruction`, `real`,
-//! `real_reports` and `clients` are tiers of their own (`make test-destruction`, `make test-real`) and say
-//! loudly when they are skipped.
+//! `up`, `crawl`, `market`, `prices`, `live`, `bad_input`, `rotation`, `scripts` and what a full disk does run with
+//! `make test`; `destruction`, the other `faults`, `real`, `real_reports` and `clients` are tiers of their own
+//! (`make test-destruction`, `make test-faults`, `make test-real`) and say loudly when they are skipped.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bad_input;
 mod clients;
+mod crawl;
 mod destruction;
 mod faults;
 mod live;
@@ -16,5 +17,6 @@ mod prices;
 mod real;
 mod real_reports;
 mod rotation;
+mod scripts;
 mod tier;
 mod up;
