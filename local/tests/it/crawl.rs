@@ -111,6 +111,17 @@ async fn claimed_long_ago(clients: &Clients) {
     put(clients, key, serde_json::to_vec(&record).unwrap()).await;
 }
 
+/// What the crawled table holds, by the report that asks it through Athena.
+async fn assert_athena_reads_the_crawled_table(cloud: &Cloud, yaml: &str) {
+    let context = cloud.context(yaml, "report");
+    let run = report::run(&context, "report/crawled@2026-11-20");
+    let report = run.await.unwrap();
+    let record = &report.record;
+    assert_eq!(record.state, RunState::Succeeded, "{record:?}");
+    let cells: Vec<_> = report.rows.rows[0].iter().flatten().collect();
+    assert_eq!(cells, ["6", "600", "2026-11-19", "2026-11-20"]);
+}
+
 async fn until_ready(clients: &Clients, name: &str) -> Crawler {
     loop {
         let found = clients.glue.get_crawler().name(name).send().await.unwrap();
@@ -194,18 +205,7 @@ async fn a_crawl_of_the_files_makes_a_table_that_athena_reads() {
         ]
     );
     assert_eq!(columns(&clients, "ticks").await, own);
-    let context = cloud.context(&pipeline(OF_THE_FILES), "report");
-    let report = report::run(&context, "report/crawled@2026-11-20")
-        .await
-        .unwrap();
-    assert_eq!(
-        report.record.state,
-        RunState::Succeeded,
-        "{:?}",
-        report.record
-    );
-    let cells: Vec<_> = report.rows.rows[0].iter().flatten().collect();
-    assert_eq!(cells, ["6", "600", "2026-11-19", "2026-11-20"]);
+    assert_athena_reads_the_crawled_table(&cloud, &pipeline(OF_THE_FILES)).await;
 
     // A new day with a new column: the table grows, and the crawler's settings may change.
     let line =
@@ -344,18 +344,7 @@ async fn a_lake_of_csv_is_crawled_as_csv() {
             let parameters = found.table.unwrap().parameters.unwrap();
             assert_eq!(parameters["classification"], "csv");
             assert_eq!(parameters["skip.header.line.count"], "1");
-            let context = cloud.context(&yaml, "report");
-            let report = report::run(&context, "report/crawled@2026-11-20")
-                .await
-                .unwrap();
-            assert_eq!(
-                report.record.state,
-                RunState::Succeeded,
-                "{:?}",
-                report.record
-            );
-            let cells: Vec<_> = report.rows.rows[0].iter().flatten().collect();
-            assert_eq!(cells, ["6", "600", "2026-11-19", "2026-11-20"]);
+            assert_athena_reads_the_crawled_table(&cloud, &yaml).await;
         }
         cloud.stop().await;
     }
