@@ -33,7 +33,7 @@ fn set_clock(home: &Path, seconds: i64) {
 }
 
 #[test]
-fn a_clock_that_steps_back_and_forward() {
+fn a_clock_that_steps_back_and_is_set_right_again() {
     if !enabled() {
         return;
     }
@@ -63,12 +63,8 @@ fn a_clock_that_steps_back_and_forward() {
     set_clock(fault.path(), -600);
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(fault.told()["workers"][0]["state"], "Running");
-    // To where it was, and on by an hour: what the market did in that hour is made up for.
+    // To where it was: the market goes on.
     set_clock(fault.path(), 0);
     more(&mut fault, "rows after the clock is right again", 400);
-    set_clock(fault.path(), 3600);
-    more(&mut fault, "rows of the hour that was left out", 3600 * 200);
-    set_clock(fault.path(), 0);
-    std::thread::sleep(Duration::from_secs(5));
     fault.end();
 }
