@@ -16,10 +16,10 @@ pub mod role_file;
 pub mod run_job;
 #[cfg(test)]
 pub(crate) mod samples;
-#[cfg(test)]
-mod stable;
 pub mod service_account;
 pub mod services;
+#[cfg(test)]
+mod stable;
 pub mod task;
 pub mod teardown;
 

@@ -48,7 +48,11 @@ fn an_upgrade_of_the_operator_changes_no_pod() {
             );
             if let Some(template) = object.object.pointer("/spec/template").filter(|_| runs) {
                 let template = serde_norway::to_string(template).unwrap();
-                pods += &format!("# {} {}\n---\n{template}", object.kind.as_str(), object.name);
+                pods += &format!(
+                    "# {} {}\n---\n{template}",
+                    object.kind.as_str(),
+                    object.name
+                );
             }
         }
     }

@@ -112,8 +112,7 @@ struct Flow {
     check: Option<LastRecord>,
     /// Nothing has come since the seek.
     fresh: bool,
-    /// A gap at the start was looked at twice.
-    confirmed: bool,
+    gap: Gap,
     at_end: bool,
 }
 
@@ -222,9 +221,7 @@ impl Polling {
             }
         }
         let expected = flow.check.map_or(flow.buffer.next(), |c| c.offset);
-        if flow.fresh && offset > expected && !flow.confirmed {
-            // Offsets without records, or a seek that did not take? Looked at twice before anything is skipped.
-            flow.confirmed = true;
+        if flow.fresh && offset > expected && !flow.gap.is_confirmed(expected, offset) {
             let State::Flowing(flow) = std::mem::replace(&mut slot.state, State::Stopped) else {
                 return;
             };
@@ -698,6 +695,22 @@ impl Polling {
     }
 }
 
+/// The gap that the last look after a seek found: the offset that was expected, and the one that came.
+///
+/// Compaction and transactions leave offsets without records. A seek that librdkafka has not carried out yet looks the
+/// same, but only once, as what came has been read then: nothing is skipped before two seeks in a row have found the
+/// very same.
+#[derive(Default)]
+struct Gap(Option<(i64, i64)>);
+
+impl Gap {
+    /// Whether the offsets from `expected` to before `offset` have no records, where `offset` was the first to come
+    /// after a seek to `expected`.
+    fn is_confirmed(&mut self, expected: i64, offset: i64) -> bool {
+        self.0.replace((expected, offset)) == Some((expected, offset))
+    }
+}
+
 impl Slot {
     fn start(&mut self, generation: u64, start: Start) {
         if matches!(self.state, State::Leaving { .. } | State::Stopped) {
@@ -709,7 +722,7 @@ impl Slot {
             buffer: Buffer::new(Arc::clone(&self.scope), start.next, start.carry),
             check: start.check,
             fresh: true,
-            confirmed: false,
+            gap: Gap::default(),
             at_end: false,
         };
         self.state = State::Seeking { to, flow };
@@ -798,4 +811,27 @@ fn is_out_of_range(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_skipped_only_where_two_seeks_in_a_row_find_the_same() {
+        let mut gap = Gap::default();
+        for (expected, offset, skips) in [
+            // At the first seek of an assignment, which begins at the end.
+            (100, 900, false),
+            (100, 901, false),
+            (100, 103, false),
+            (100, 103, true),
+            // Much later, when reading goes on after a pause: what was seen of another place counts for nothing.
+            (500, 501, false),
+            (500, 502, false),
+        ] {
+            let found = gap.is_confirmed(expected, offset);
+            assert_eq!(found, skips, "{expected} → {offset}");
+        }
+    }
 }
