@@ -113,11 +113,24 @@ pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<(), CliErro
     }
 }
 
+/// `println!` panics where nobody reads any more, as behind `| head`. A command then ends without a word, and well.
+fn end_quietly_without_a_reader() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let why = panic.payload_as_str().unwrap_or_default();
+        if why.starts_with("failed printing to stdout") && why.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        told(panic);
+    }));
+}
+
 /// Parses the command line and runs it; the process's exit code.
 ///
 /// The codes are [`EXIT_CODES`].
 #[must_use]
 pub fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let cli = Cli::parse();
     // Ignored: another provider can only have been installed by this same line.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

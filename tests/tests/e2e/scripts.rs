@@ -175,3 +175,17 @@ fn completions_manual_pages_and_exit_codes_are_there() {
         assert!(long.contains(code), "{code}: {long}");
     }
 }
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_without_a_word() {
+    // The definition is larger than any pipe.
+    let line = "set -o pipefail; \"$0\" crd | head -n 1";
+    let output = Command::new("bash")
+        .args(["-c", line])
+        .arg(binary("stockpipe"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(output.stderr.is_empty(), "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+}
