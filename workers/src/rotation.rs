@@ -296,7 +296,7 @@ mod tests {
         };
         let (s3, file) = (replay("s3://history/a.csv"), replay("a.csv"));
         let live = format!(
-            "{AWS}\n  market: {{symbols: {{names: [AAPL]}}}}\n  \
+            "{AWS}\n  market: {{symbols: [AAPL]}}\n  \
              source: {{live: {{preset: alpaca, credentialsSecretRef: {{name: feed}}}}}}"
         );
         for (role, spec, expected) in [

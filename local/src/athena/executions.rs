@@ -7,16 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::{Commands, Job, cancelled};
+use super::commands::{Commands, Job, Outcome, cancelled};
 use super::fault::{Category, Fault};
 use super::invalid;
 use super::objects::{LIMIT_WORDS, Location, Meter, sentence};
 use super::records::{Execution, Records, State, WorkGroup};
 use super::results::{Layout, ResultObject, metadata, page, rows_json};
-use super::sql::Statement;
+use super::sql::{Command, Statement};
 use super::workgroups::{engine_version, find, result_location};
 use crate::aws_json::AwsError;
 
@@ -39,6 +39,8 @@ pub(super) struct Executions {
     records: Arc<Records>,
     commands: Arc<Commands>,
     places: Arc<Semaphore>,
+    /// Held by each that runs; whole by one that needs the memory of all.
+    memory: Arc<RwLock<()>>,
     running: Arc<Mutex<HashMap<String, Running>>>,
 }
 
@@ -52,6 +54,7 @@ impl Executions {
             records,
             commands: Arc::new(commands),
             places: Arc::new(Semaphore::new(concurrency)),
+            memory: Arc::default(),
             running: Arc::default(),
         }
     }
@@ -207,6 +210,7 @@ impl Executions {
         let records = Arc::clone(&self.records);
         let commands = Arc::clone(&self.commands);
         let places = Arc::clone(&self.places);
+        let memory = Arc::clone(&self.memory);
         let running = Arc::clone(&self.running);
         tokio::spawn(async move {
             let outcome = async {
@@ -220,7 +224,7 @@ impl Executions {
                         e.started = Some(now());
                     })
                     .map_err(Fault::system)?;
-                commands.perform(&job).await
+                perform(&commands, &memory, &job).await
             }
             .await;
             let stopped = job.cancel.is_cancelled();
@@ -398,6 +402,23 @@ impl Executions {
         }
         Ok(answer)
     }
+}
+
+/// Performs a statement beside others. A query for which they left too little memory runs again, alone.
+async fn perform(commands: &Commands, memory: &RwLock<()>, job: &Job) -> Result<Outcome, Fault> {
+    let wait = job.cancel.run_until_cancelled(memory.read()).await;
+    let beside = wait.ok_or_else(cancelled)?;
+    let done = commands.perform(job).await;
+    drop(beside);
+    let is_query = matches!(job.statement.command, Command::Query(_));
+    if !is_query || !done.as_ref().is_err_and(Fault::lacked_memory) {
+        return done;
+    }
+    let wait = job.cancel.run_until_cancelled(memory.write()).await;
+    let _alone = wait.ok_or_else(cancelled)?;
+    tracing::debug!(query = job.id, "runs again, alone, for want of memory");
+    job.meter.restart();
+    commands.perform(job).await
 }
 
 fn id(body: &Value) -> Result<&str, AwsError> {

@@ -20,7 +20,15 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
+/// Code of a query that needs more memory than there is for all together.
+const NO_MEMORY: &str = "EXCEEDED_LOCAL_MEMORY_LIMIT";
+
 impl Fault {
+    /// Whether memory was missing, which others may have had.
+    pub(super) fn lacked_memory(&self) -> bool {
+        self.message.starts_with(NO_MEMORY)
+    }
+
     /// A failure that the statement's author can mend.
     pub(super) fn user(code: &str, message: impl std::fmt::Display) -> Self {
         Self {
@@ -96,7 +104,7 @@ impl From<DataFusionError> for Fault {
         }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::user(
-                "EXCEEDED_LOCAL_MEMORY_LIMIT",
+                NO_MEMORY,
                 "Query exhausted resources at this scale factor: it needs more memory than the local Athena may use",
             ),
             DataFusionError::ArrowError(e, _) => arrow(e),

@@ -45,6 +45,11 @@ impl Meter {
         self.scanned.load(Ordering::Relaxed)
     }
 
+    /// Counts from the beginning: the query is run again.
+    pub(super) fn restart(&self) {
+        self.scanned.store(0, Ordering::Relaxed);
+    }
+
     /// Whether the cutoff was passed.
     pub(super) fn exceeded(&self) -> bool {
         self.scanned() > self.cutoff
