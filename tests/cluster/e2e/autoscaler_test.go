@@ -129,7 +129,7 @@ func landersFollowTheLag(t *testing.T, b *bed) {
 	p := b.withPipeline(t, "bursting", func(o *unstructured.Unstructured) {
 		unstructured.RemoveNestedField(o.Object, "spec", "reports")
 		set(t, o, []any{"AAPL", "AMZN", "GOOGL", "IBM", "JPM", "KO", "META", "MSFT", "NVDA", "ORCL", "TSLA", "WMT"}, "spec", "market", "symbols")
-		set(t, o, map[string]any{"seed": int64(42), "ticksPerSecond": int64(6), "start": start}, "spec", "source", "simulated")
+		set(t, o, map[string]any{"seed": int64(42), "ticksPerSecond": int64(9), "start": start}, "spec", "source", "simulated")
 		set(t, o, map[string]any{"maxReplicas": int64(3), "drainTarget": "30s"}, "spec", "consumer", "autoscaling")
 		set(t, o, map[string]any{
 			"requests": map[string]any{"cpu": "10m", "memory": "128Mi"}, "limits": map[string]any{"cpu": "20m", "memory": "640Mi"},

@@ -299,15 +299,16 @@ func feed() map[string]any {
 		"feed": map[string]any{
 			"login": "{{secret:key}}", "subscribe": []any{map[string]any{"text": "{{symbols}}", "channel": "Trades"}},
 			"ping": map[string]any{"text": "ping", "every": "20s"}, "timeFormat": "Milliseconds", "gaps": "Exact",
-			"messages": []any{message("/p")},
+			"messages": messages("/p"),
 		},
 	}
 }
 
-func message(price string) map[string]any {
-	return map[string]any{
-		"when": []any{map[string]any{"path": "/type", "equals": []any{"trade"}}}, "is": "Trade",
-		"symbol": "/s", "time": "/t", "price": price, "size": "/v", "sourceSeq": "/n",
+func messages(price string) []any {
+	of := func(kind string) []any { return []any{map[string]any{"path": "/type", "equals": []any{kind}}} }
+	return []any{
+		map[string]any{"when": of("trade"), "is": "Trade", "symbol": "/s", "time": "/t", "price": price, "size": "/v", "sourceSeq": "/n"},
+		map[string]any{"when": of("login"), "is": "LoggedIn"},
 	}
 }
 
@@ -332,7 +333,7 @@ func ofLive() []field {
 		{path: of + "feed.ping.text", value: "are you there"},
 		{path: of + "feed.subscribe[].channel", value: "Quotes"},
 		{path: of + "feed.subscribe[].text", value: "all of {{symbols}}"},
-		{path: of + "feed.messages", value: []any{message("/price")}},
+		{path: of + "feed.messages", value: messages("/price")},
 	}
 	for i := range rows {
 		rows[i].touches = ofMarket
