@@ -85,7 +85,8 @@ fn every_answer_that_a_script_may_want_is_one_json_document() {
         .date();
     let day = (day - jiff::Span::new().days(1)).to_string();
     let sent = json(home, 0, &["replay", "--day", &day, "--to", "again.ticks"]);
-    assert!(sent["ticks"].as_u64().unwrap() > 500_000, "{sent}");
+    // A quiet day has a third of the mean.
+    assert!(sent["ticks"].as_u64().unwrap() > 100_000, "{sent}");
     running.stop();
     let report = json(home, 0, &["verify"]);
     assert_eq!(report["sequences"]["missing"], 0);
