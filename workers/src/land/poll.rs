@@ -34,6 +34,8 @@ const BATCH: usize = 2_000;
 const HAND_OVER: Duration = Duration::from_secs(8);
 /// How long a lander that ends may land what it has.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long every seek must find the same gap before it is skipped.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(5);
 const KAFKA_CALL: Duration = Duration::from_secs(5);
 /// How often the shown positions are renewed.
 const SHOW: Duration = Duration::from_millis(250);
@@ -221,7 +223,7 @@ impl Polling {
             }
         }
         let expected = flow.check.map_or(flow.buffer.next(), |c| c.offset);
-        if flow.fresh && offset > expected && !flow.gap.is_confirmed(expected, offset) {
+        if flow.fresh && offset > expected && !flow.gap.is_confirmed(expected, offset, self.now) {
             let State::Flowing(flow) = std::mem::replace(&mut slot.state, State::Stopped) else {
                 return;
             };
@@ -695,19 +697,27 @@ impl Polling {
     }
 }
 
-/// The gap that the last look after a seek found: the offset that was expected, and the one that came.
+/// The gap that the last look after a seek found: the offset that was expected, the one that came, and since when.
 ///
-/// Compaction and transactions leave offsets without records. A seek that librdkafka has not carried out yet looks the
-/// same, but only once, as what came has been read then: nothing is skipped before two seeks in a row have found the
-/// very same.
+/// Compaction and transactions leave offsets without records. A seek that librdkafka has not carried out yet, because it
+/// still prepares the partition, looks the same; it may do so more than once, but not for long. So nothing is skipped
+/// before every seek of some seconds has found the very same.
 #[derive(Default)]
-struct Gap(Option<(i64, i64)>);
+struct Gap(Option<(i64, i64, Instant)>);
 
 impl Gap {
     /// Whether the offsets from `expected` to before `offset` have no records, where `offset` was the first to come
     /// after a seek to `expected`.
-    fn is_confirmed(&mut self, expected: i64, offset: i64) -> bool {
-        self.0.replace((expected, offset)) == Some((expected, offset))
+    fn is_confirmed(&mut self, expected: i64, offset: i64, now: Instant) -> bool {
+        match self.0 {
+            Some((from, to, since)) if (from, to) == (expected, offset) => {
+                now.saturating_duration_since(since) >= CONFIRMED_AFTER
+            }
+            _ => {
+                self.0 = Some((expected, offset, now));
+                false
+            }
+        }
     }
 }
 
@@ -818,20 +828,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_skipped_only_where_two_seeks_in_a_row_find_the_same() {
+    fn a_gap_is_skipped_only_where_every_seek_of_some_seconds_finds_the_same() {
+        let began = Instant::now();
         let mut gap = Gap::default();
-        for (expected, offset, skips) in [
+        for (expected, offset, second, skips) in [
             // At the first seek of an assignment, which begins at the end.
-            (100, 900, false),
-            (100, 901, false),
-            (100, 103, false),
-            (100, 103, true),
+            (100, 900, 0, false),
+            (100, 900, 1, false),
+            (100, 103, 9, false),
+            (100, 103, 13, false),
+            (100, 103, 14, true),
             // Much later, when reading goes on after a pause: what was seen of another place counts for nothing.
-            (500, 501, false),
-            (500, 502, false),
+            (500, 501, 60, false),
+            (500, 502, 66, false),
         ] {
-            let found = gap.is_confirmed(expected, offset);
-            assert_eq!(found, skips, "{expected} → {offset}");
+            let found = gap.is_confirmed(expected, offset, began + Duration::from_secs(second));
+            assert_eq!(found, skips, "{expected} → {offset} after {second} s");
         }
     }
 }
